@@ -1,0 +1,31 @@
+import type { Distribution, OriginOptions } from './types.ts'
+
+/** What an invalidation removes. A path may end in `*`; it matches with any query. */
+export interface InvalidationChange {
+  readonly kind: 'invalidation'
+  readonly id: string
+  /** Distribution id, or `*` for all. */
+  readonly distribution: string
+  readonly paths: readonly string[]
+}
+export interface StreamKeyChange {
+  readonly kind: 'stream-key'
+  readonly name: string
+  readonly key: string
+  readonly revoked: boolean
+}
+export interface DistributionChange {
+  readonly kind: 'distribution'
+  readonly distribution: Distribution
+  readonly removed: boolean
+}
+export interface OriginChange {
+  readonly kind: 'origin'
+  readonly id: string
+  readonly options: OriginOptions
+  readonly removed: boolean
+}
+export type ChangeBody = InvalidationChange | StreamKeyChange | DistributionChange | OriginChange
+
+/** An entry of the change log; control state is the fold of the log. `at` is milliseconds since 1970. */
+export type Change = ChangeBody & { readonly seq: number; readonly at: number }

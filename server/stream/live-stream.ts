@@ -1,0 +1,111 @@
+import type { Frame } from '../codecs/frame.ts'
+import type { Track } from '../codecs/track.ts'
+
+/** `ended`: the publisher said so; `lost`: its connection broke; `replaced`: another publisher took over; `stopped`: the operator or the server ended it. */
+export type StreamEnd = 'ended' | 'lost' | 'replaced' | 'stopped'
+
+/** Called synchronously by the publisher's session: must not block and must bound what it keeps. */
+export interface StreamReader {
+  /** At the start, and again whenever a decoder configuration changes. Ids of unchanged tracks stay. */
+  onTracks(tracks: readonly Track[]): void
+  onFrame(frame: Frame): void
+  /** The publisher's own description of the stream (onMetaData), plain values only. */
+  onMetadata?(metadata: StreamMetadata): void
+  onEnd(reason: StreamEnd): void
+}
+
+export type StreamMetadata = Readonly<Record<string, string | number | boolean>>
+
+/** How much of the last group of pictures is kept for readers that join; past it they wait for the next key frame. */
+const GROUP_BYTES_MAX = 32 * 1024 * 1024
+
+/**
+ * One publisher's frames on their way to all readers. A new publisher of the same name is a new LiveStream.
+ * The publisher never waits: a reader that cannot keep up loses frames on its own side.
+ */
+export class LiveStream {
+  /** The stream's public name, never its key. */
+  readonly name: string
+  /** Unique for each publish: media URLs carry it, so a restart never meets old bytes. */
+  readonly epoch: string
+  /** Milliseconds since 1970. */
+  readonly startedAt: number
+  #tracks: readonly Track[] = []
+  #metadata: StreamMetadata = {}
+  #group: Frame[] = []
+  #groupBytes = 0
+  #ended: StreamEnd | undefined
+  readonly #readers = new Set<StreamReader>()
+
+  constructor(name: string, epoch: string, startedAt: number) {
+    this.name = name
+    this.epoch = epoch
+    this.startedAt = startedAt
+  }
+
+  get tracks(): readonly Track[] {
+    return this.#tracks
+  }
+  get metadata(): StreamMetadata {
+    return this.#metadata
+  }
+  get readerCount(): number {
+    return this.#readers.size
+  }
+  get ended(): StreamEnd | undefined {
+    return this.#ended
+  }
+
+  setTracks(tracks: readonly Track[]): void {
+    if (this.#ended) return
+    this.#tracks = tracks
+    this.#group = []
+    this.#groupBytes = 0
+    for (const reader of this.#readers) reader.onTracks(tracks)
+  }
+
+  setMetadata(metadata: StreamMetadata): void {
+    if (this.#ended) return
+    this.#metadata = metadata
+    for (const reader of this.#readers) reader.onMetadata?.(metadata)
+  }
+
+  write(frame: Frame): void {
+    if (this.#ended) return
+    this.#remember(frame)
+    for (const reader of this.#readers) reader.onFrame(frame)
+  }
+
+  /** The reader gets the tracks, the frames since the last key frame, then all that comes; `from: 'now'` skips the past. */
+  addReader(reader: StreamReader, from: 'key' | 'now' = 'key'): Disposable {
+    if (this.#tracks.length > 0) reader.onTracks(this.#tracks)
+    reader.onMetadata?.(this.#metadata)
+    if (from === 'key') for (const frame of this.#group) reader.onFrame(frame)
+    if (this.#ended) reader.onEnd(this.#ended)
+    else this.#readers.add(reader)
+    return { [Symbol.dispose]: () => void this.#readers.delete(reader) }
+  }
+
+  end(reason: StreamEnd): void {
+    if (this.#ended) return
+    this.#ended = reason
+    this.#group = []
+    const readers = [...this.#readers]
+    this.#readers.clear()
+    for (const reader of readers) reader.onEnd(reason)
+  }
+
+  #remember(frame: Frame): void {
+    const video = this.#tracks.find((track) => track.kind === 'video')
+    const startsGroup = video === undefined || (frame.trackId === video.id && frame.key)
+    if (startsGroup) {
+      this.#group = []
+      this.#groupBytes = 0
+    } else if (this.#group.length === 0) {
+      return
+    }
+    this.#group.push(frame)
+    this.#groupBytes += frame.data.length
+    if (this.#groupBytes > GROUP_BYTES_MAX) this.#group = []
+  }
+}
