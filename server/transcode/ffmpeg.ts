@@ -1,0 +1,94 @@
+import ffmpeg from 'fluent-ffmpeg'
+import type { Clock } from '../lib/clock.ts'
+import { describeError } from '../lib/errors.ts'
+import type { Log } from '../lib/log.ts'
+
+/** Where ffmpeg is found: a path of the operator's, else the PATH. */
+export interface FfmpegOptions {
+  readonly path: string | undefined
+}
+
+/** What the ffmpeg on this machine is; undefined when none answers. */
+export function probeFfmpeg(
+  options: FfmpegOptions,
+): Promise<{ encoders: readonly string[] } | undefined> {
+  return new Promise((resolve) => {
+    command(options).getAvailableEncoders((error, encoders) => {
+      resolve(error ? undefined : { encoders: Object.keys(encoders) })
+    })
+  })
+}
+
+export interface DemoPublisher {
+  /** Resolves once ffmpeg has gone. */
+  close(): Promise<void>
+}
+
+const RESTART_MS = 2000
+
+/** Publishes a moving test picture with a clock and a tone to `url`, again whenever ffmpeg ends, until closed. */
+export function startDemoPublisher(
+  url: string,
+  options: FfmpegOptions,
+  deps: { readonly clock: Clock; readonly log: Log },
+): DemoPublisher {
+  let closed = false
+  let running: ffmpeg.FfmpegCommand | undefined
+  let gone: Promise<void> = Promise.resolve()
+  let restart: Disposable | undefined
+
+  const start = () => {
+    if (closed) return
+    gone = new Promise((resolve) => {
+      const over = (reason: string) => {
+        running = undefined
+        resolve()
+        if (closed) return
+        deps.log.warn('demo publisher stopped, starting again', { reason })
+        restart = deps.clock.after(RESTART_MS, start)
+      }
+      running = demoCommand(url, options)
+        .on('error', (error) => over(describeError(error).replaceAll(url, 'the demo stream')))
+        .on('end', () => over('ffmpeg ended'))
+      running.run()
+    })
+  }
+  start()
+  return {
+    close: () => {
+      closed = true
+      restart?.[Symbol.dispose]()
+      running?.kill('SIGKILL')
+      return gone
+    },
+  }
+}
+
+function demoCommand(url: string, options: FfmpegOptions): ffmpeg.FfmpegCommand {
+  return command(options)
+    .input('testsrc2=size=1280x720:rate=30')
+    .inputOptions(['-re', '-f lavfi'])
+    .input('sine=frequency=330:beep_factor=4:sample_rate=48000')
+    .inputOptions(['-re', '-f lavfi'])
+    .outputOptions([
+      '-c:v libx264',
+      '-preset ultrafast',
+      '-tune zerolatency',
+      '-pix_fmt yuv420p',
+      '-g 30',
+      '-b:v 2500k',
+      '-maxrate 2500k',
+      '-bufsize 2500k',
+      '-c:a aac',
+      '-b:a 128k',
+      '-af volume=0.1',
+    ])
+    .format('flv')
+    .output(url)
+}
+
+function command(options: FfmpegOptions): ffmpeg.FfmpegCommand {
+  const created = ffmpeg()
+  if (options.path !== undefined) created.setFfmpegPath(options.path)
+  return created
+}
