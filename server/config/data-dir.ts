@@ -1,0 +1,83 @@
+import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { NearcastError } from '../lib/errors.ts'
+import { type Random, readableToken } from '../lib/random.ts'
+
+/** What this installation made up for itself at its first start. */
+export interface Secrets {
+  readonly adminToken: string
+  /** Lets an edge on another machine talk to this one. */
+  readonly edgeToken: string
+}
+
+/** `DATA/ready.json`: where the running server is and how to get in (mode 600). */
+export interface ReadyFile {
+  readonly pid: number
+  readonly http?: string
+  readonly https?: string
+  readonly rtmp?: string
+  readonly control?: string
+  /** The face for remote edges. */
+  readonly origin?: string
+  readonly edgeToken?: string
+  readonly streams: readonly { readonly name: string; readonly key: string }[]
+  readonly adminToken: string
+}
+
+const PRIVATE = 0o600
+
+/** The secrets in `directory`, made at the first start; `first` says whether that was now. */
+export async function openSecrets(
+  directory: string,
+  random: Random,
+): Promise<{ readonly secrets: Secrets; readonly first: boolean }> {
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+  const file = join(directory, 'secrets.json')
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined
+    throw new NearcastError('config-invalid', `${file} cannot be read (${error.code})`)
+  })
+  if (text !== undefined) return { secrets: parseSecrets(file, text), first: false }
+  const secrets = {
+    adminToken: readableToken(random, 32),
+    edgeToken: readableToken(random, 32),
+  }
+  await writePrivate(file, secrets)
+  return { secrets, first: true }
+}
+
+export function writeReady(directory: string, ready: ReadyFile): Promise<void> {
+  return writePrivate(join(directory, 'ready.json'), ready)
+}
+
+export async function removeReady(directory: string): Promise<void> {
+  await rm(join(directory, 'ready.json'), { force: true })
+}
+
+async function writePrivate(file: string, value: unknown): Promise<void> {
+  const temporary = `${file}.new`
+  await writeFile(temporary, `${JSON.stringify(value, null, 2)}\n`, { mode: PRIVATE })
+  await chmod(temporary, PRIVATE)
+  await rename(temporary, file)
+}
+
+function parseSecrets(file: string, text: string): Secrets {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (
+      typeof value === 'object' &&
+      value !== null &&
+      'adminToken' in value &&
+      typeof value.adminToken === 'string' &&
+      'edgeToken' in value &&
+      typeof value.edgeToken === 'string'
+    )
+      return { adminToken: value.adminToken, edgeToken: value.edgeToken }
+  } catch {
+    // Told below, with the way out.
+  }
+  throw new NearcastError(
+    'config-invalid',
+    `${file} is damaged; remove it and new tokens are made at the next start`,
+  )
+}
