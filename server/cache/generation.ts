@@ -1,0 +1,392 @@
+import { NearcastError, hasCode } from '../lib/errors.ts'
+import { type Deferred, deferred } from '../lib/deferred.ts'
+import { Fill, type FillEnd, type FillOwner, type Run, type Source } from './fill.ts'
+import { type Readable, Reader } from './reader.ts'
+import { SLICE_OVERHEAD_BYTES, Slice, type SliceOwner } from './slice.ts'
+
+/** How far a fill runs ahead of its fastest reader. */
+export const AHEAD_SLICES = 4
+/** A reader this many parts of a slice ahead of a fill waits for it instead of asking the origin itself. */
+const NEAR_PART_OF_SLICE = 4
+/** With this many pieces in one cell of the grid the next fill closes the whole gap: tiny ranges can't shatter a cell. */
+const PIECES_MAX = 4
+
+/** The byte bound that generations live under. */
+export interface Room {
+  readonly sliceBytes: number
+  /** Makes room for `cost` bytes by eviction; false when all that is left is being filled. */
+  admit(cost: number): boolean
+  insert(slice: Slice, cost: number, probation: boolean): void
+  /** The slice is complete: `cost` is what it takes from now on. */
+  settle(slice: Slice, cost: number): void
+  remove(slice: Slice): void
+  /** Resolves when something was given up or completed. */
+  freed(): Promise<void>
+  /** The generation holds nothing any more and nobody reads it. */
+  emptied(generation: Generation): void
+}
+
+export interface GenerationOptions {
+  /** Name under which generations are shared; undefined: it belongs to one object. */
+  readonly id: string | undefined
+  /** Strong etag without quotes. */
+  readonly etag: string | undefined
+  readonly size: number | undefined
+  /** Missing bytes can be asked for again: strong etag, known size, and an origin that answers ranges. */
+  readonly rangeable: boolean
+  /** Its slices are not worth keeping unless they are read again. */
+  readonly probation?: boolean | undefined
+}
+
+interface Waiter extends Deferred<void> {
+  readonly reader: Reader
+  readonly fill: Fill
+}
+
+/** The immutable bytes of one strong etag, or of one response without: slices, the fills that bring them, and who reads them. */
+export class Generation implements Readable, SliceOwner, FillOwner {
+  readonly id: string | undefined
+  readonly etag: string | undefined
+  readonly rangeable: boolean
+  /** Objects that name it: kept by the cache. */
+  objects = 0
+  readonly #room: Room
+  readonly #probation: boolean
+  #size: number | undefined
+  #closed: Error | undefined
+  /** Lost a slice that cannot be fetched again: those who read it go on, nobody else begins. */
+  #holed = false
+  #holds = 0
+  readonly #cells = new Map<number, Slice[]>()
+  readonly #fills = new Set<Fill>()
+  readonly #sources = new Map<Reader, Source | undefined>()
+  readonly #waiters = new Set<Waiter>()
+  #movement: Deferred<void> | undefined
+  #lead: number | undefined
+
+  constructor(room: Room, options: GenerationOptions) {
+    this.#room = room
+    this.id = options.id
+    this.etag = options.etag
+    this.#size = options.size
+    this.rangeable = options.rangeable
+    this.#probation = options.probation ?? false
+  }
+
+  get size(): number | undefined {
+    return this.#size
+  }
+  /** Someone who comes now can read all of it. */
+  get usable(): boolean {
+    return this.#closed === undefined && !this.#holed
+  }
+  get readerCount(): number {
+    return this.#sources.size
+  }
+  get fillCount(): number {
+    return this.#fills.size
+  }
+
+  /** Bytes from `start` to before `end`; missing ones are fetched from `source`. */
+  read(start: number, end: number, source: Source | undefined): Reader {
+    const reader = new Reader(this, start, Math.min(end, this.#size ?? end))
+    this.#sources.set(reader, source)
+    this.moved()
+    return reader
+  }
+
+  /** True when every byte from `start` to before `end` is here now. */
+  holds(start: number, end: number): boolean {
+    for (let position = start; position < end; ) {
+      const slice = this.sliceAt(position)
+      if (!slice) return false
+      position = slice.end
+    }
+    return true
+  }
+
+  /** Keeps fills going until released, while readers are on their way. */
+  hold(): Disposable {
+    this.#holds++
+    let released = false
+    return {
+      [Symbol.dispose]: () => {
+        if (released) return
+        released = true
+        this.#holds--
+        this.#reconsider()
+      },
+    }
+  }
+
+  /**
+   * Takes over an origin request that is already answered: its bytes fill this generation up to `end`, and are read meanwhile.
+   * A run whose first byte is here already, or comes in another fill, is cancelled: no byte is fetched twice.
+   */
+  fillFrom(run: Run, end: number, source: Source | undefined, controller: AbortController): void {
+    if (this.sliceAt(run.start) || this.#covering(run.start)) {
+      controller.abort(new NearcastError('unavailable', 'these bytes are here already'))
+      void Promise.resolve(run.body[Symbol.asyncIterator]().return?.()).catch(() => {})
+      return
+    }
+    const limit = Math.min(end, this.#nextBoundary(run.start))
+    this.#start(new Fill(this, run.start, limit, controller), run, source)
+  }
+
+  /** Its bytes are not the origin's any more, or can't be had whole: waiting readers fail, nobody new begins. */
+  close(error: Error): void {
+    if (this.#closed) return
+    this.#closed = error
+    for (const fill of this.#fills) fill.stop()
+    for (const waiter of this.#waiters) waiter.reject(error)
+    this.#waiters.clear()
+    this.moved()
+    this.#sweep()
+  }
+
+  sliceAt(position: number): Slice | undefined {
+    const pieces = this.#cells.get(this.#cellOf(position))
+    if (!pieces) return undefined
+    for (const slice of pieces) if (slice.start <= position && position < slice.end) return slice
+    return undefined
+  }
+
+  wait(reader: Reader): Promise<void> {
+    if (this.sliceAt(reader.position) || reader.done) return Promise.resolve()
+    if (this.#closed) return Promise.reject(this.#closed)
+    const fill = this.#covering(reader.position) ?? this.#fetch(reader)
+    if (!fill) {
+      const at = `byte ${reader.position} was given up and cannot be fetched again`
+      return Promise.reject(new NearcastError('origin-failed', at))
+    }
+    const waiter = { ...deferred(), reader, fill }
+    this.#waiters.add(waiter)
+    return waiter.promise
+  }
+
+  moved(): void {
+    this.#lead = undefined
+    const movement = this.#movement
+    this.#movement = undefined
+    movement?.resolve()
+  }
+
+  detach(reader: Reader): void {
+    if (!this.#sources.delete(reader)) return
+    for (const waiter of this.#waiters)
+      if (waiter.reader === reader) {
+        this.#waiters.delete(waiter)
+        waiter.resolve()
+      }
+    this.#reconsider()
+  }
+
+  async nextSlice(fill: Fill): Promise<Slice | undefined> {
+    for (;;) {
+      if (fill.stopped) return undefined
+      const lead = this.#leadOf(fill)
+      if (lead === undefined && this.#holds === 0) return undefined
+      const ahead = fill.position - (lead ?? fill.start)
+      if (ahead < AHEAD_SLICES * this.#room.sliceBytes) break
+      this.#movement ??= deferred()
+      await this.#movement.promise
+    }
+    const cell = this.#cellOf(fill.position)
+    const limit = Math.min((cell + 1) * this.#room.sliceBytes, fill.limit)
+    // A slice that grows is charged with all it may become.
+    const cost = limit - fill.position + SLICE_OVERHEAD_BYTES
+    while (!this.#room.admit(cost)) {
+      await this.#room.freed()
+      if (fill.stopped) return undefined
+    }
+    const slice = new Slice(this, fill.position, limit, this.#size !== undefined)
+    this.#room.insert(slice, cost, this.#probation)
+    const pieces = this.#cells.get(cell)
+    if (pieces) pieces.push(slice)
+    else this.#cells.set(cell, [slice])
+    return slice
+  }
+
+  sliceFinished(slice: Slice): void {
+    if (slice.filled === 0) {
+      this.#room.remove(slice)
+      this.#forget(slice)
+    } else this.#room.settle(slice, slice.memory)
+  }
+
+  progressed(fill: Fill): void {
+    for (const waiter of this.#waiters)
+      if (waiter.fill === fill && waiter.reader.position < fill.position) {
+        this.#waiters.delete(waiter)
+        waiter.resolve()
+      }
+  }
+
+  evictionOf(slice: Slice): 'free' | 'last' {
+    if (this.#sources.size === 0) return 'free'
+    if (this.#lead === undefined) {
+      this.#lead = 0
+      for (const reader of this.#sources.keys()) this.#lead = Math.max(this.#lead, reader.position)
+    }
+    const ahead = AHEAD_SLICES * this.#room.sliceBytes
+    return slice.end > this.#lead && slice.start <= this.#lead + ahead ? 'last' : 'free'
+  }
+
+  sliceEvicted(slice: Slice): void {
+    this.#forget(slice)
+    if (!this.rangeable) this.#holed = true
+    this.#sweep()
+  }
+
+  /** An object stopped naming it. */
+  released(): void {
+    this.objects--
+    this.#sweep()
+  }
+
+  #cellOf(position: number): number {
+    return Math.floor(position / this.#room.sliceBytes)
+  }
+
+  /** The fill that will soon bring the byte at `position`. */
+  #covering(position: number): Fill | undefined {
+    const near = this.#room.sliceBytes / NEAR_PART_OF_SLICE
+    for (const fill of this.#fills) {
+      if (fill.stopped || position < fill.position || position >= fill.limit) continue
+      if (!this.rangeable || position - fill.position <= near) return fill
+    }
+    return undefined
+  }
+
+  #fetch(reader: Reader): Fill | undefined {
+    const source = this.#sources.get(reader)
+    if (!source || !this.rangeable || this.#size === undefined) return undefined
+    const { start, end } = this.#gap(reader.position, Math.min(reader.end, this.#size))
+    const fill = new Fill(this, start, end, new AbortController())
+    this.#start(fill, undefined, source)
+    return fill
+  }
+
+  /** The run to ask for: from `position` to what is here already; the whole gap where a cell is in pieces. */
+  #gap(position: number, wanted: number): { readonly start: number; readonly end: number } {
+    let start = position
+    let end = wanted
+    const first = this.#cells.get(this.#cellOf(position)) ?? []
+    if (first.length >= PIECES_MAX) {
+      start = this.#cellOf(position) * this.#room.sliceBytes
+      for (const slice of first)
+        if (slice.end <= position) start = Math.max(start, slice.filling ? slice.limit : slice.end)
+      const others = [...this.#fills].some((f) => f.position > start && f.position <= position)
+      start = others ? position : Math.min(start, position)
+      const cellEnd = (this.#cellOf(position) + 1) * this.#room.sliceBytes
+      end = Math.min(Math.max(end, cellEnd), this.#size ?? cellEnd)
+    }
+    return { start, end: Math.min(end, this.#nextBoundary(position)) }
+  }
+
+  /** Where the next bytes after `position` begin that are here or on their way. */
+  #nextBoundary(position: number): number {
+    let boundary = Number.POSITIVE_INFINITY
+    for (const pieces of this.#cells.values())
+      for (const slice of pieces)
+        if (slice.start > position && slice.start < boundary) boundary = slice.start
+    for (const fill of this.#fills)
+      if (!fill.stopped && fill.position > position && fill.position < boundary)
+        boundary = fill.position
+    return boundary
+  }
+
+  #start(fill: Fill, run: Run | undefined, source: Source | undefined): void {
+    // A fill that would come here later ends where this one begins.
+    for (const other of this.#fills)
+      if (other.position <= fill.start && fill.start < other.limit) {
+        other.limit = fill.start
+        this.#wakeFrom(other, fill.start)
+      }
+    this.#fills.add(fill)
+    void fill.run(run, this.rangeable ? source : undefined).then((end) => this.#ended(fill, end))
+  }
+
+  #ended(fill: Fill, end: FillEnd): void {
+    this.#fills.delete(fill)
+    if (end.kind === 'ended') this.#size = fill.position
+    if (end.kind === 'failed') this.#failed(fill, asError(end.error))
+    else this.#wakeFrom(fill, 0)
+    const partial = end.kind === 'stopped' || end.kind === 'failed'
+    if (partial && !this.rangeable)
+      this.close(new NearcastError('origin-failed', 'the body was not received whole'))
+    this.#sweep()
+  }
+
+  #failed(fill: Fill, error: Error): void {
+    if (hasCode(error, 'object-changed')) this.close(error)
+    for (const waiter of this.#waiters)
+      if (waiter.fill === fill) {
+        this.#waiters.delete(waiter)
+        waiter.reject(error)
+      }
+  }
+
+  /** Readers who waited for this fill at `position` or behind look again. */
+  #wakeFrom(fill: Fill, position: number): void {
+    for (const waiter of this.#waiters)
+      if (waiter.fill === fill && waiter.reader.position >= position) {
+        this.#waiters.delete(waiter)
+        waiter.resolve()
+      }
+  }
+
+  /** How far the fastest of those who read from this fill is; undefined when there are none. */
+  #leadOf(fill: Fill): number | undefined {
+    let lead: number | undefined
+    for (const reader of this.#sources.keys()) {
+      const { position, end } = reader
+      if (position < fill.start || position >= fill.limit || end <= fill.position) continue
+      if (lead === undefined || position > lead) lead = position
+    }
+    return lead
+  }
+
+  /**
+   * A fill that nobody reads any more stops at once, unless its slice is half there or the last of the run: then the slice is
+   * finished, since that costs less than a new connection.
+   */
+  #reconsider(): void {
+    for (const fill of this.#fills) {
+      const over = fill.stopped || fill.position >= fill.limit
+      if (over || this.#holds > 0 || this.#leadOf(fill) !== undefined) continue
+      const slice = fill.slice
+      const nearlyDone =
+        slice &&
+        (fill.limit <= slice.limit || slice.filled * 2 >= slice.limit - slice.start) &&
+        fill.position < slice.limit
+      if (!nearlyDone) fill.stop()
+    }
+    this.moved()
+    this.#sweep()
+  }
+
+  #forget(slice: Slice): void {
+    const cell = this.#cellOf(slice.start)
+    const pieces = this.#cells.get(cell)?.filter((piece) => piece !== slice) ?? []
+    if (pieces.length > 0) this.#cells.set(cell, pieces)
+    else this.#cells.delete(cell)
+  }
+
+  /** Gives its bytes back when nobody can come to them any more. */
+  #sweep(): void {
+    if (this.#sources.size > 0 || this.#holds > 0 || this.#fills.size > 0) return
+    const reachable = this.usable && (this.objects > 0 || this.id !== undefined)
+    if (!reachable)
+      for (const pieces of this.#cells.values())
+        for (const slice of pieces) {
+          this.#room.remove(slice)
+          this.#forget(slice)
+        }
+    if (this.#cells.size === 0 && (this.objects === 0 || !this.usable)) this.#room.emptied(this)
+  }
+}
+
+function asError(value: unknown): Error {
+  return value instanceof Error ? value : new NearcastError('origin-failed', String(value))
+}

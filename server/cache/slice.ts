@@ -1,0 +1,83 @@
+import { Evictable } from './sieve.ts'
+
+/** What bookkeeping of one slice costs, counted so that tiny ones can't exceed the bound. */
+export const SLICE_OVERHEAD_BYTES = 320
+
+/** How much buffer a slice begins with when nobody knows how long the body is. */
+const GROWTH_START_BYTES = 16 * 1024
+
+export interface SliceOwner {
+  evictionOf(slice: Slice): 'free' | 'last' | 'never'
+  sliceEvicted(slice: Slice): void
+}
+
+/**
+ * A run of a generation's bytes inside one cell of the slice grid. Bytes below `filled` never change, so readers hold views of them;
+ * a slice may begin or end inside its cell when just that much was asked for.
+ */
+export class Slice extends Evictable {
+  readonly #owner: SliceOwner
+  readonly start: number
+  /** Where it ends at the latest. */
+  readonly limit: number
+  bytes: Buffer
+  filled = 0
+  filling = true
+  /** The first read of a slice is why it was fetched; only the next one says that it is wanted again. */
+  #read = false
+
+  constructor(owner: SliceOwner, start: number, limit: number, lengthKnown: boolean) {
+    super()
+    this.#owner = owner
+    this.start = start
+    this.limit = limit
+    const room = limit - start
+    this.bytes = Buffer.allocUnsafeSlow(lengthKnown ? room : Math.min(room, GROWTH_START_BYTES))
+  }
+
+  /** Position behind its last byte so far. */
+  get end(): number {
+    return this.start + this.filled
+  }
+  get memory(): number {
+    return this.bytes.length + SLICE_OVERHEAD_BYTES
+  }
+
+  /** Copies what fits below `limit` and returns how many bytes that was: a view of the origin's buffer could hold far more memory than it shows. */
+  append(chunk: Uint8Array, limit: number): number {
+    const length = Math.min(chunk.length, Math.min(limit, this.limit) - this.end)
+    const needed = this.filled + length
+    if (needed > this.bytes.length) {
+      const room = Math.min(this.limit - this.start, Math.max(needed, this.bytes.length * 2))
+      this.#reallocate(room)
+    }
+    this.bytes.set(length === chunk.length ? chunk : chunk.subarray(0, length), this.filled)
+    this.filled += length
+    return length
+  }
+
+  /** No more bytes come; gives back buffer that is not used. */
+  finish(): void {
+    this.filling = false
+    if (this.bytes.length - this.filled > this.filled / 8) this.#reallocate(this.filled)
+  }
+
+  touch(): void {
+    if (this.#read) this.visited = true
+    else this.#read = true
+  }
+
+  get eviction(): 'free' | 'last' | 'never' {
+    return this.filling ? 'never' : this.#owner.evictionOf(this)
+  }
+
+  evicted(): void {
+    this.#owner.sliceEvicted(this)
+  }
+
+  #reallocate(length: number): void {
+    const bytes = Buffer.allocUnsafeSlow(length)
+    bytes.set(this.bytes.subarray(0, this.filled))
+    this.bytes = bytes
+  }
+}

@@ -1,0 +1,63 @@
+import type { Generation } from './generation.ts'
+import { Evictable } from './sieve.ts'
+
+/** Field names in lower case; a field that came several times is an array. */
+export type StoredFields = Readonly<Record<string, string | readonly string[]>>
+
+/** What the origin said and when: all that freshness, conditions and invalidation are decided by. Times are milliseconds since 1970. */
+export interface ObjectFacts {
+  readonly distribution: string
+  /** As the viewer sees it, without the query: what invalidations name. */
+  readonly path: string
+  readonly status: number
+  readonly headers: StoredFields
+  /** Names and values in turn, ready to be sent. */
+  readonly flat: readonly string[]
+  readonly requestedAt: number
+  readonly receivedAt: number
+  /** Position in the change log before the origin was asked: `epoch` and number. */
+  readonly changeEpoch: string
+  readonly changeSeq: number
+}
+
+/** One answer of an origin under its key and variant. A 304 replaces the facts; the bytes belong to the generation. */
+export class StoredObject extends Evictable {
+  readonly key: string
+  readonly variant: string
+  readonly generation: Generation
+  readonly #owner: { objectEvicted(object: StoredObject): void }
+  #facts: ObjectFacts
+  /** Until then an origin that failed is not asked again, and the stale answer is served. Milliseconds since 1970. */
+  restUntil = 0
+
+  constructor(
+    owner: { objectEvicted(object: StoredObject): void },
+    key: string,
+    variant: string,
+    facts: ObjectFacts,
+    generation: Generation,
+  ) {
+    super()
+    this.#owner = owner
+    this.key = key
+    this.variant = variant
+    this.#facts = facts
+    this.generation = generation
+  }
+
+  get facts(): ObjectFacts {
+    return this.#facts
+  }
+  /** After a 304: the same bytes, newer facts. */
+  refresh(facts: ObjectFacts): void {
+    this.#facts = facts
+    this.restUntil = 0
+  }
+  /** Being read does not keep it: readers hold the generation. */
+  get eviction(): 'free' {
+    return 'free'
+  }
+  evicted(): void {
+    this.#owner.objectEvicted(this)
+  }
+}
