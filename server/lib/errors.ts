@@ -26,6 +26,7 @@ export const ERRORS = {
   'store-unreachable': [504, 'the object store cannot be reached'],
   'origin-unreachable': [504, 'the origin cannot be reached'],
   'origin-timeout': [504, 'the origin took too long'],
+  'change-not-saved': [503, 'the change could not be written to the disk'],
   unavailable: [503, 'not ready yet, or draining'],
 } as const satisfies Record<string, readonly [status: number, meaning: string]>
 

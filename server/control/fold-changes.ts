@@ -1,0 +1,72 @@
+import type { Change } from '../distribution/change.ts'
+import { assertNever } from '../lib/errors.ts'
+
+/** What a compacted log keeps: the newest word on each thing, and the newest invalidations. */
+export interface FoldedChanges {
+  readonly changes: readonly Change[]
+  /** Changes up to this number may be missing: who knows less starts over. */
+  readonly floor: number
+}
+
+export interface FoldBounds {
+  readonly invalidations: number
+  /** Characters of all invalidated paths together. */
+  readonly pathCharacters: number
+  /** Things that were removed or revoked, kept so that followers hear of it. */
+  readonly removals: number
+}
+
+export const FOLD_BOUNDS: FoldBounds = {
+  invalidations: 2000,
+  pathCharacters: 4 * 1024 * 1024,
+  removals: 10_000,
+}
+
+/** Drops what a later change overrules, and past the bounds the oldest invalidations and removals, which raises the floor. */
+export function foldChanges(
+  changes: readonly Change[],
+  floor: number,
+  bounds: FoldBounds = FOLD_BOUNDS,
+): FoldedChanges {
+  const seen = new Set<string>()
+  const kept: Change[] = []
+  let invalidations = 0
+  let pathCharacters = 0
+  let removals = 0
+  let raised = floor
+  for (const change of changes.toReversed()) {
+    if (change.kind === 'invalidation') {
+      invalidations += 1
+      for (const path of change.paths) pathCharacters += path.length
+      if (invalidations > bounds.invalidations || pathCharacters > bounds.pathCharacters) {
+        raised = Math.max(raised, change.seq)
+        continue
+      }
+    } else {
+      const subject = subjectOf(change)
+      if (seen.has(subject)) continue
+      seen.add(subject)
+      const removed = change.kind === 'stream-key' ? change.revoked : change.removed
+      if (removed) removals += 1
+      if (removed && removals > bounds.removals) {
+        raised = Math.max(raised, change.seq)
+        continue
+      }
+    }
+    kept.push(change)
+  }
+  return { changes: kept.reverse(), floor: raised }
+}
+
+function subjectOf(change: Exclude<Change, { kind: 'invalidation' }>): string {
+  switch (change.kind) {
+    case 'stream-key':
+      return `stream-key ${change.key}`
+    case 'distribution':
+      return `distribution ${change.distribution.id}`
+    case 'origin':
+      return `origin ${change.id}`
+    default:
+      return assertNever(change)
+  }
+}

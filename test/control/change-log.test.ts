@@ -1,0 +1,158 @@
+import { appendFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { type ChangeLogDeps, openChangeLog } from '../../server/control/change-log.ts'
+import { foldChanges } from '../../server/control/fold-changes.ts'
+import type { Change, ChangeBody } from '../../server/distribution/change.ts'
+import { silentLog } from '../../server/lib/log.ts'
+import { systemRandom } from '../../server/lib/random.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+
+let folder: string
+let file: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'nearcast-log-'))
+  file = join(folder, 'data', 'changes.ndjson')
+})
+afterEach(() => rm(folder, { recursive: true }))
+
+const open = (more: Partial<ChangeLogDeps> = {}) =>
+  openChangeLog({ file, clock: new FakeClock(), random: systemRandom, log: silentLog, ...more })
+const key = (name: string, revoked = false): ChangeBody => ({
+  kind: 'stream-key',
+  name,
+  key: `key-of-${name}`,
+  revoked,
+})
+const invalidation = (path: string): ChangeBody => ({
+  kind: 'invalidation',
+  id: `I${path}`,
+  distribution: '*',
+  paths: [path],
+})
+
+describe('the change log', () => {
+  it('numbers changes from 1 and tells subscribers before append resolves', async () => {
+    const log = await open()
+    const seen: number[] = []
+    using _ = log.subscribe((change) => seen.push(change.seq))
+    const changes = await Promise.all([log.append(key('a')), log.append(invalidation('/b'))])
+    expect(changes.map((change) => change.seq)).toEqual([1, 2])
+    expect(seen).toEqual([1, 2])
+    expect(log.position.seq).toBe(2)
+    expect(log.since(1)).toEqual([changes[1]])
+    await log.close()
+  })
+
+  it('is the same log after a restart, in a file only its owner can read', async () => {
+    const first = await open()
+    await first.append(key('a'))
+    await first.close()
+    expect((await stat(file)).mode & 0o777).toBe(0o600)
+    const second = await open()
+    expect(second.position).toEqual(first.position)
+    expect(second.since(0)).toEqual(first.since(0))
+    expect((await second.append(key('b'))).seq).toBe(2)
+    await second.close()
+  })
+
+  it('drops a torn last line and keeps its epoch', async () => {
+    const first = await open()
+    await first.append(key('a'))
+    await first.close()
+    await appendFile(file, '{"kind":"stream-key","name":"b","ke')
+    const second = await open()
+    expect(second.position).toEqual({ epoch: first.position.epoch, seq: 1 })
+    await second.append(key('c'))
+    await second.close()
+    const third = await open()
+    expect(third.since(0)?.map((change) => change.seq)).toEqual([1, 2])
+    await third.close()
+  })
+
+  it('starts a new epoch when a line in the middle is damaged, and keeps a copy', async () => {
+    const first = await open()
+    await first.append(key('a'))
+    await first.append(key('b'))
+    await first.append(key('c'))
+    await first.close()
+    await writeFile(file, (await readFile(file, 'utf8')).replace('"name":"b"', '"name":"b'))
+    const second = await open()
+    expect(second.position.epoch).not.toBe(first.position.epoch)
+    expect(second.since(0)?.map((change) => change.seq)).toEqual([1, 3])
+    await second.close()
+    expect((await readdir(join(folder, 'data'))).some((name) => name.includes('.damaged-'))).toBe(
+      true,
+    )
+    const third = await open()
+    expect(third.position).toEqual(second.position)
+    await third.close()
+  })
+
+  it('keeps working with a file that is something else entirely', async () => {
+    const first = await open()
+    await first.close()
+    await writeFile(file, Buffer.from([0, 1, 2, 255, 10, 13, 10, 200]))
+    const second = await open()
+    expect(second.since(0)).toEqual([])
+    expect((await second.append(key('a'))).seq).toBe(1)
+    await second.close()
+  })
+
+  it('writes the file anew when most of it was overruled, and goes on counting', async () => {
+    const log = await open({ slackLines: 20 })
+    for (let round = 0; round < 50; round += 1) await log.append(key('a', round % 2 === 1))
+    const lines = (await readFile(file, 'utf8')).trim().split('\n').length
+    expect(lines).toBeLessThan(25)
+    expect(log.since(0)?.at(-1)).toMatchObject({ seq: 50, revoked: true })
+    await log.close()
+    const again = await open()
+    expect(again.position).toEqual(log.position)
+    await again.close()
+  })
+
+  it('says so when a follower asks for what was folded away', async () => {
+    const bounds = { invalidations: 3, pathCharacters: 1000, removals: 10 }
+    const log = await open({ slackLines: 4, bounds })
+    for (let round = 1; round <= 6; round += 1) await log.append(invalidation(`/${round}`))
+    expect(log.since(1)).toBeUndefined()
+    expect(log.since(0)?.map((change) => change.seq)).toContain(6)
+    expect(log.since(99)).toBeUndefined()
+    await log.close()
+    const again = await open({ bounds })
+    expect(again.since(1)).toBeUndefined()
+    await again.close()
+  })
+
+  it('takes no change once it is closed', async () => {
+    const log = await open()
+    await log.append(key('a'))
+    await log.close()
+    await expect(log.append(key('b'))).rejects.toMatchObject({ code: 'unavailable' })
+    expect(log.position.seq).toBe(1)
+  })
+
+  it('lives in memory without a file', async () => {
+    const log = await open({ file: undefined })
+    await log.append(key('a'))
+    expect(log.since(0)).toHaveLength(1)
+    await log.close()
+  })
+})
+
+describe('folding', () => {
+  const numbered = (bodies: readonly ChangeBody[]): Change[] =>
+    bodies.map((body, index) => ({ ...body, seq: index + 1, at: 0 }))
+
+  it('keeps the newest word on each thing and each revocation', () => {
+    const changes = numbered([key('a'), key('b'), key('a', true)])
+    expect(foldChanges(changes, 0)).toEqual({ changes: [changes[1], changes[2]], floor: 0 })
+  })
+
+  it('bounds the characters of invalidated paths', () => {
+    const changes = numbered([invalidation('/long-one'), invalidation('/b'), invalidation('/c')])
+    const bounds = { invalidations: 100, pathCharacters: 5, removals: 1 }
+    expect(foldChanges(changes, 0, bounds)).toEqual({ changes: changes.slice(1), floor: 1 })
+  })
+})
