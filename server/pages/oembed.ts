@@ -1,0 +1,57 @@
+import { embedCode } from './write-page.ts'
+import { readPageAddress, titleOf } from './page-address.ts'
+
+export type OembedResult =
+  | { readonly kind: 'found'; readonly body: string }
+  /** No page of this server. */
+  | { readonly kind: 'not-found' }
+  /** Another format than JSON was asked for: 501 (oEmbed 1.0 §2.3.3). */
+  | { readonly kind: 'not-implemented' }
+
+const WIDTH = 1280
+const HEIGHT = 720
+/** Less than this nobody can use a player. */
+const MIN_WIDTH = 160
+
+/** oEmbed 1.0 `video` for `?url=` of a watch or embed page on `base`, within maxwidth and maxheight. */
+export function answerOembed(query: string, base: string, version: string): OembedResult {
+  const params = new URLSearchParams(query)
+  if ((params.get('format') ?? 'json') !== 'json') return { kind: 'not-implemented' }
+  const url = readUrl(params.get('url') ?? '')
+  const address =
+    url && base !== '' && url.host === new URL(base).host && readPageAddress(url.pathname)
+  if (!address) return { kind: 'not-found' }
+  const width = fit(params.get('maxwidth'), params.get('maxheight'))
+  const height = Math.round((width * HEIGHT) / WIDTH)
+  const body = {
+    version: '1.0',
+    type: 'video',
+    provider_name: 'Nearcast',
+    provider_url: `${base}/`,
+    provider_version: version,
+    title: titleOf(address.target),
+    width,
+    height,
+    html: embedCode(base, address.target, width, height),
+  }
+  return { kind: 'found', body: JSON.stringify(body) }
+}
+
+function fit(maxWidth: string | null, maxHeight: string | null): number {
+  const wide = limit(maxWidth, WIDTH)
+  const high = limit(maxHeight, HEIGHT)
+  return Math.max(MIN_WIDTH, Math.min(WIDTH, wide, Math.floor((high * WIDTH) / HEIGHT)))
+}
+
+function limit(value: string | null, otherwise: number): number {
+  return value !== null && /^[0-9]{1,5}$/.test(value) ? Number(value) : otherwise
+}
+
+function readUrl(value: string): URL | undefined {
+  try {
+    const url = new URL(value)
+    return url.protocol === 'http:' || url.protocol === 'https:' ? url : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,68 @@
+/** What a page shows: a stream by name, or a stored object by key. */
+export interface MediaTarget {
+  readonly kind: 'live' | 'vod'
+  /** Stream name or object key, decoded. */
+  readonly key: string
+  /** Address of its playlist on the same host, each segment percent-encoded anew. */
+  readonly src: string
+}
+
+/** Where a request for a page leads. */
+export interface PageAddress {
+  readonly view: 'watch' | 'embed'
+  readonly target: MediaTarget
+}
+
+/** S3's limit for a key; a stream's name is shorter. */
+const KEY_LIMIT = 1024
+
+/** Reads `/watch|embed/live|vod/NAME`, slashes of a key kept; undefined for everything else. */
+export function readPageAddress(path: string): PageAddress | undefined {
+  const [empty, view, kind, ...rest] = path.split('/')
+  if (empty !== '' || (view !== 'watch' && view !== 'embed')) return undefined
+  if (kind !== 'live' && kind !== 'vod') return undefined
+  const segments = rest.map(decodeSegment)
+  if (segments.length === 0 || (kind === 'live' && segments.length > 1)) return undefined
+  const key = segments.join('/')
+  if (key.length > KEY_LIMIT || !segments.every(isPlain)) return undefined
+  return { view, target: { kind, key, src: addressOf(kind, key) } }
+}
+
+/** `/embed/vod/…` and `/watch/vod/…` of a target. */
+export function pagePath(view: PageAddress['view'], target: MediaTarget): string {
+  return `/${view}/${target.kind}/${encodeKey(target.key)}`
+}
+
+/** The last part of a key without its extension, or the stream's name. */
+export function titleOf(target: MediaTarget): string {
+  if (target.kind === 'live') return target.key
+  const name = target.key.slice(target.key.lastIndexOf('/') + 1)
+  return name.replace(/(?<=.)\.[A-Za-z0-9]{1,5}$/, '')
+}
+
+function addressOf(kind: MediaTarget['kind'], key: string): string {
+  return `/${kind}/${encodeKey(key)}/index.m3u8`
+}
+
+function encodeKey(key: string): string {
+  return key.split('/').map(encodeURIComponent).join('/')
+}
+
+/** '' for bytes that are not UTF-8, which no segment may be. */
+function decodeSegment(segment: string): string {
+  try {
+    return decodeURIComponent(segment)
+  } catch {
+    return ''
+  }
+}
+
+function isPlain(segment: string): boolean {
+  if (segment === '' || segment === '.' || segment === '..') return false
+  return !Array.from(segment).some(isForbidden)
+}
+
+/** Control characters, and both slashes: decoded ones would begin a new segment somewhere behind us. */
+function isForbidden(char: string): boolean {
+  return char < ' ' || char === '\u007f' || char === '/' || char === '\\'
+}
