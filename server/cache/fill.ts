@@ -14,6 +14,8 @@ export interface Source {
    * this generation; the body throws when it is cut short.
    */
   open(start: number, end: number, signal: AbortSignal): Promise<Run>
+  /** Bytes fetched for this reader are not worth keeping unless they are read again. */
+  readonly probation?: boolean | undefined
 }
 
 export interface FillOwner {
@@ -42,11 +44,19 @@ export class Fill {
   /** Where it stops: Infinity when nobody knows; lowered when another fill takes over from there. */
   limit: number
   slice: Slice | undefined
+  readonly probation: boolean
   readonly #owner: FillOwner
   readonly #controller: AbortController
 
-  constructor(owner: FillOwner, start: number, limit: number, controller: AbortController) {
+  constructor(
+    owner: FillOwner,
+    start: number,
+    limit: number,
+    probation: boolean,
+    controller: AbortController,
+  ) {
     this.#owner = owner
+    this.probation = probation
     this.start = start
     this.position = start
     this.limit = limit

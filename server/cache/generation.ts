@@ -34,8 +34,6 @@ export interface GenerationOptions {
   readonly size: number | undefined
   /** Missing bytes can be asked for again: strong etag, known size, and an origin that answers ranges. */
   readonly rangeable: boolean
-  /** Its slices are not worth keeping unless they are read again. */
-  readonly probation?: boolean | undefined
 }
 
 interface Waiter extends Deferred<void> {
@@ -51,7 +49,6 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   /** Objects that name it: kept by the cache. */
   objects = 0
   readonly #room: Room
-  readonly #probation: boolean
   #size: number | undefined
   #closed: Error | undefined
   /** Lost a slice that cannot be fetched again: those who read it go on, nobody else begins. */
@@ -70,7 +67,6 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     this.etag = options.etag
     this.#size = options.size
     this.rangeable = options.rangeable
-    this.#probation = options.probation ?? false
   }
 
   get size(): number | undefined {
@@ -130,7 +126,11 @@ export class Generation implements Readable, SliceOwner, FillOwner {
       return
     }
     const limit = Math.min(end, this.#nextBoundary(run.start))
-    this.#start(new Fill(this, run.start, limit, controller), run, source)
+    this.#start(
+      new Fill(this, run.start, limit, source?.probation ?? false, controller),
+      run,
+      source,
+    )
   }
 
   /** Its bytes are not the origin's any more, or can't be had whole: waiting readers fail, nobody new begins. */
@@ -200,7 +200,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
       if (fill.stopped) return undefined
     }
     const slice = new Slice(this, fill.position, limit, this.#size !== undefined)
-    this.#room.insert(slice, cost, this.#probation)
+    this.#room.insert(slice, cost, fill.probation)
     const pieces = this.#cells.get(cell)
     if (pieces) pieces.push(slice)
     else this.#cells.set(cell, [slice])
@@ -262,7 +262,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     const source = this.#sources.get(reader)
     if (!source || !this.rangeable || this.#size === undefined) return undefined
     const { start, end } = this.#gap(reader.position, Math.min(reader.end, this.#size))
-    const fill = new Fill(this, start, end, new AbortController())
+    const fill = new Fill(this, start, end, source.probation ?? false, new AbortController())
     this.#start(fill, undefined, source)
     return fill
   }
