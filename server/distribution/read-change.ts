@@ -1,4 +1,27 @@
 import type { Change } from './change.ts'
+import type { Distribution } from './types.ts'
+
+/** How a stream of changes begins, and begins again after each break. */
+export interface ChangesHeader {
+  /** Another epoch is another log: nothing known of the former one holds. */
+  readonly epoch: string
+  /** Newest change there is: the follower has caught up when it has seen it. */
+  readonly seq: number
+  /** The changes that follow come after this number. Less than was asked for: start over from `distributions`. */
+  readonly after: number
+  /** What the configuration file says; changes apply on top of it. */
+  readonly distributions: readonly Distribution[]
+}
+
+/** The header of a stream of changes as another process wrote it; undefined when it is none. */
+export function readChangesHeader(value: unknown): ChangesHeader | undefined {
+  if (!isRecord(value)) return undefined
+  const { epoch, seq, after, distributions } = value
+  if (typeof epoch !== 'string' || !/^[a-z0-9]{1,64}$/.test(epoch)) return undefined
+  if (!isCount(seq) || !isCount(after) || !Array.isArray(distributions)) return undefined
+  if (!distributions.every(isDistribution)) return undefined
+  return { epoch, seq, after, distributions }
+}
 
 /** A change as another process or an older version wrote it; undefined when it is none. */
 export function readChange(value: unknown): Change | undefined {
@@ -25,11 +48,7 @@ function hasBody(value: Readonly<Record<string, unknown>>): boolean {
         typeof value['revoked'] === 'boolean'
       )
     case 'distribution':
-      return (
-        isRecord(value['distribution']) &&
-        typeof value['distribution']['id'] === 'string' &&
-        typeof value['removed'] === 'boolean'
-      )
+      return isDistribution(value['distribution']) && typeof value['removed'] === 'boolean'
     case 'origin':
       return (
         typeof value['id'] === 'string' &&
@@ -39,6 +58,17 @@ function hasBody(value: Readonly<Record<string, unknown>>): boolean {
     default:
       return false
   }
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0
+}
+
+// The parent checked it with the schema: here only what is looked at before it is used.
+function isDistribution(value: unknown): value is Distribution {
+  if (!isRecord(value) || typeof value['id'] !== 'string' || !Array.isArray(value['hosts']))
+    return false
+  return value['kind'] === 'web' ? Array.isArray(value['behaviors']) : value['kind'] === 'rtmp'
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -1,0 +1,132 @@
+import { endToEndFields, fieldLine } from '../http/fields.ts'
+import type { Fields } from '../http/message.ts'
+import type { Behavior, KeyPolicy, NameSet } from './types.ts'
+
+/** A viewer's request and where it was matched. */
+export interface KeyInput {
+  readonly distributionId: string
+  readonly behavior: Pick<Behavior, 'key'>
+  /** Query names of the origin that change its answer, whatever the behavior says. */
+  readonly keyQuery: readonly string[]
+  readonly method: string
+  readonly path: string
+  /** Raw, without the question mark. */
+  readonly query: string
+  readonly headers: Fields
+}
+
+/**
+ * The cache key: distribution, path and what the behavior's key policy names, as one string that different parts can
+ * never spell alike. HEAD shares GET's; OPTIONS has its own. Names and order of the query are kept as sent.
+ */
+export function cacheKeyOf(input: KeyInput): string {
+  const { behavior, headers } = input
+  const method = input.method === 'HEAD' ? 'GET' : input.method
+  let key = `${oneLine(method)}\n${oneLine(input.distributionId)}\n${oneLine(input.path)}`
+  const query = keptQuery(behavior.key.query, input.keyQuery, input.query)
+  if (query !== '') key += `\nq${oneLine(query)}`
+  const fields = keyFields(behavior.key, headers)
+  if (fields.length > 0) key += `\nh${JSON.stringify(fields)}`
+  const cookies = keptCookies(behavior.key.cookies, headers)
+  if (cookies.length > 0) key += `\nc${JSON.stringify(cookies.toSorted(byText))}`
+  return key
+}
+
+/** The query that the origin gets: what is in the key, so that nothing unkeyed can change a stored answer. */
+export function forwardedQuery(
+  behavior: Pick<Behavior, 'key' | 'ttl'>,
+  keyQuery: readonly string[],
+  query: string,
+  method = 'GET',
+): string {
+  return passesThrough(behavior, method) ? query : keptQuery(behavior.key.query, keyQuery, query)
+}
+
+/**
+ * The viewer's fields that the origin gets, by CloudFront's rule that only what is in the key is forwarded, so that no
+ * field can change (poison) what others are given: the fields and cookies that the key names. Where nothing is stored
+ * (`passesThrough`) all end-to-end fields go along. Host goes only when the key names it: an origin has its own name.
+ */
+export function forwardedFields(
+  behavior: Pick<Behavior, 'key' | 'ttl'>,
+  method: string,
+  headers: Fields,
+): Fields {
+  const { key } = behavior
+  const fields: Record<string, string | readonly string[]> = {}
+  const through = passesThrough(behavior, method)
+  if (through)
+    for (const [name, value] of Object.entries(endToEndFields(headers)))
+      if (name !== 'host') fields[name] = value
+  for (const name of namedFields(key.headers, headers)) {
+    const value = headers[name]
+    if (value !== undefined) fields[name] = value
+  }
+  const cookies = through ? [] : keptCookies(key.cookies, headers)
+  if (cookies.length > 0) fields['cookie'] = cookies.join('; ')
+  return fields
+}
+
+/** Whether an answer under this behavior and method is never stored, so that everything of the request may pass. */
+export function passesThrough(behavior: Pick<Behavior, 'ttl'>, method: string): boolean {
+  return behavior.ttl.max === 0 || (method !== 'GET' && method !== 'HEAD')
+}
+
+function keptQuery(policy: NameSet, keyQuery: readonly string[], query: string): string {
+  if (query === '' || policy === 'all') return query
+  const names = policy === 'none' ? keyQuery : [...policy, ...keyQuery]
+  if (names.length === 0) return ''
+  return query
+    .split('&')
+    .filter((pair) => names.includes(queryName(pair)))
+    .join('&')
+}
+
+function queryName(pair: string): string {
+  const equals = pair.indexOf('=')
+  const name = equals < 0 ? pair : pair.slice(0, equals)
+  if (!name.includes('%') && !name.includes('+')) return name
+  try {
+    return decodeURIComponent(name.replaceAll('+', ' '))
+  } catch {
+    return name
+  }
+}
+
+function namedFields(policy: NameSet, headers: Fields): readonly string[] {
+  if (policy === 'none') return []
+  if (policy === 'all') return Object.keys(endToEndFields(headers)).filter(isNoCookie)
+  return policy.map((name) => name.toLowerCase()).filter(isNoCookie)
+}
+
+function keyFields(key: KeyPolicy, headers: Fields): readonly (readonly [string, string | null])[] {
+  if (key.headers === 'none') return []
+  return namedFields(key.headers, headers)
+    .toSorted(byText)
+    .map((name) => [name, fieldLine(headers, name) ?? null] as const)
+}
+
+function keptCookies(policy: NameSet, headers: Fields): readonly string[] {
+  const cookie = headers['cookie']
+  if (policy === 'none' || cookie === undefined) return []
+  const pairs = (typeof cookie === 'string' ? cookie : cookie.join(';'))
+    .split(';')
+    .map((pair) => pair.trim())
+    .filter((pair) => pair !== '')
+  if (policy === 'all') return pairs
+  return pairs.filter((pair) => policy.includes(pair.split('=', 1)[0]?.trim() ?? ''))
+}
+
+// Cookies have a policy of their own.
+function isNoCookie(name: string): boolean {
+  return name !== 'cookie'
+}
+
+function byText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+// The parts are lines, so a line end inside one must not look like the end of it.
+function oneLine(text: string): string {
+  return /[\n\\]/.test(text) ? text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n') : text
+}
