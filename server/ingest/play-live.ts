@@ -1,0 +1,97 @@
+import type { Frame } from '../codecs/frame.ts'
+import type { Track } from '../codecs/track.ts'
+import {
+  FLV_TAG,
+  flvCodecId,
+  flvConfigBody,
+  flvFrameBody,
+  flvTime,
+} from '../formats/flv/write-tags.ts'
+import { writeMessage } from '../rtmp/chunk-writer.ts'
+import { writeMetadata } from '../rtmp/write-command.ts'
+import type { LiveStream, StreamMetadata } from '../stream/live-stream.ts'
+import type { PlayOutput, PlaySource } from './play-source.ts'
+
+/** A live stream as RTMP players get it: metadata, headers, the frames since the last key frame, then all that comes. */
+export function livePlaySource(stream: LiveStream): PlaySource {
+  return {
+    name: stream.name,
+    durationSeconds: undefined,
+    start: (output, streamId) => startLivePlay(stream, output, streamId),
+  }
+}
+
+function startLivePlay(stream: LiveStream, output: PlayOutput, streamId: number): Disposable {
+  let tracks = new Map<number, Track>()
+  let metadata: StreamMetadata = stream.metadata
+  return stream.addReader({
+    onTracks: (now) => {
+      tracks = new Map(now.map((track) => [track.id, track]))
+      output.send(writeMetadata(streamId, describe(metadata, now)))
+      for (const track of now) {
+        const body = flvConfigBody(track)
+        if (body) output.send(writeMessage(tagType(track), streamId, 0, body))
+      }
+    },
+    onMetadata: (now) => {
+      // The first call repeats what was sent with the tracks.
+      if (now === metadata) return
+      metadata = now
+      output.send(writeMetadata(streamId, describe(metadata, [...tracks.values()])))
+    },
+    onFrame: (frame) => {
+      const track = tracks.get(frame.trackId)
+      const bytes = track && encodeFrame(track, frame, streamId)
+      if (!bytes) return
+      const key = frame.key && (track.kind === 'video' || !hasVideo(tracks))
+      output.sendFrame(bytes, { key, timeMs: flvTime(track, frame.dts) })
+    },
+    onEnd: () => output.finish(),
+  })
+}
+
+function hasVideo(tracks: ReadonlyMap<number, Track>): boolean {
+  for (const track of tracks.values()) if (track.kind === 'video') return true
+  return false
+}
+
+/** One encoding of each frame for all players, kept as long as the frame itself. */
+const encoded = new WeakMap<Frame, Buffer>()
+/** What createStream answers here, so what nearly every player plays on. */
+const SHARED_STREAM_ID = 1
+
+function encodeFrame(track: Track, frame: Frame, streamId: number): Buffer | undefined {
+  const shared = streamId === SHARED_STREAM_ID
+  const known = shared ? encoded.get(frame) : undefined
+  if (known) return known
+  const body = flvFrameBody(track, frame)
+  if (!body) return undefined
+  const bytes = writeMessage(tagType(track), streamId, flvTime(track, frame.dts), body)
+  if (shared) encoded.set(frame, bytes)
+  return bytes
+}
+
+function tagType(track: Track): number {
+  return track.kind === 'video' ? FLV_TAG.video : FLV_TAG.audio
+}
+
+/** A live stream has no duration, whatever its publisher guessed (ffmpeg writes one): players would draw a seek bar. */
+const NOT_FOR_LIVE = new Set(['duration', 'filesize'])
+
+function describe(metadata: StreamMetadata, tracks: readonly Track[]): StreamMetadata {
+  const said = Object.entries(metadata).filter(([name]) => !NOT_FOR_LIVE.has(name))
+  const known: Record<string, number> = {}
+  for (const track of tracks) {
+    const codecId = flvCodecId(track)
+    if (codecId !== undefined)
+      known[track.kind === 'video' ? 'videocodecid' : 'audiocodecid'] = codecId
+    if (track.kind === 'video') {
+      known['width'] = track.width
+      known['height'] = track.height
+    } else {
+      known['audiosamplerate'] = track.sampleRate
+      known['audiochannels'] = track.channels
+    }
+  }
+  return { ...Object.fromEntries(said), ...known }
+}

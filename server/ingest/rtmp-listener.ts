@@ -1,0 +1,146 @@
+import { createServer, type Server, type Socket } from 'node:net'
+import type { Clock } from '../lib/clock.ts'
+import { describeError } from '../lib/errors.ts'
+import type { Log } from '../lib/log.ts'
+import type { Metrics } from '../lib/metrics.ts'
+import type { StreamRegistry } from '../stream/registry.ts'
+import { livePlaySource } from './play-live.ts'
+import type { OpenPlay } from './play-source.ts'
+import { PublishGate } from './publish-gate.ts'
+import { RtmpSession, type SessionInfo, type SessionLimits } from './session.ts'
+import { liveNameOf } from './stream-path.ts'
+
+export interface RtmpListenerDeps {
+  /** `0.0.0.0` and `::` both mean IPv4 and IPv6. */
+  readonly host: string
+  /** 0 takes a free one. */
+  readonly port: number
+  readonly registry: StreamRegistry
+  /** The stream a secret key belongs to. */
+  resolveKey(key: string): { readonly name: string } | undefined
+  /** `open`: the stream key is the stream's name. */
+  readonly publishAuth: 'keys' | 'open'
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Metrics
+  /** Stored media: asked for what is not `live/NAME`. */
+  readonly openStored?: OpenPlay
+  readonly limits?: Partial<SessionLimits & { readonly connections: number }>
+}
+
+export interface RtmpListener {
+  readonly port: number
+  sessions(): readonly SessionInfo[]
+  /** Takes no more connections and cuts those there are; their streams end with `stopped`. */
+  close(): Promise<void>
+}
+
+const LIMITS = {
+  connections: 2000,
+  handshakeMs: 10_000,
+  idleMs: 30_000,
+  silentMs: 15_000,
+  stalledMs: 10_000,
+  queue: { bytes: 16 * 1024 * 1024, mediaMs: 5000 },
+} as const satisfies SessionLimits & { connections: number }
+
+const CHECK_MS = 1000
+
+/** Listens for RTMP publishers and players; rejects with the system's error when the port is taken. */
+export async function startRtmpListener(deps: RtmpListenerDeps): Promise<RtmpListener> {
+  const { registry, clock, metrics } = deps
+  const log = deps.log.with({ part: 'rtmp' })
+  const limits = { ...LIMITS, ...deps.limits }
+  const sessions = new Map<number, RtmpSession>()
+  const connections = metrics.counter('rtmp_connections_total', 'RTMP connections accepted.')
+  const turnedAway = metrics.counter('rtmp_turned_away_total', 'RTMP connections past the limit.')
+  const count = (state: SessionInfo['state']) =>
+    [...sessions.values()].filter((session) => session.info().state === state).length
+  metrics.gauge('rtmp_publishers', 'RTMP connections that publish.', () => count('publishing'))
+  metrics.gauge('rtmp_players', 'RTMP connections that play.', () => count('playing'))
+  const shared = {
+    registry,
+    clock,
+    log,
+    limits,
+    gate: new PublishGate({
+      resolveKey: (key) => deps.resolveKey(key),
+      publishAuth: deps.publishAuth,
+      clock,
+      publisherOf: (name) => {
+        for (const session of sessions.values()) {
+          if (session.isPublishing(name)) return session.address
+        }
+        return undefined
+      },
+    }),
+    openPlay: (path: readonly string[]) => {
+      const live = registry.get(liveNameOf(path) ?? '')
+      return live ? livePlaySource(live) : deps.openStored?.(path)
+    },
+    counters: {
+      bytesIn: metrics.counter('rtmp_received_bytes_total', 'Bytes from RTMP clients.'),
+      refused: metrics.counter('rtmp_publish_refused_total', 'Publishers refused.'),
+      droppedFrames: metrics.counter('rtmp_dropped_frames_total', 'Frames slow players lost.'),
+    },
+  }
+  let lastId = 0
+  const accept = (socket: Socket) => {
+    if (sessions.size >= limits.connections) {
+      turnedAway.add()
+      socket.on('error', () => {})
+      socket.destroy()
+      return
+    }
+    connections.add()
+    lastId += 1
+    const id = lastId
+    sessions.set(
+      id,
+      new RtmpSession(id, socket, { ...shared, onClosed: () => void sessions.delete(id) }),
+    )
+  }
+  const server = await listen(deps.host, deps.port, accept)
+  server.on('error', (error) => log.error('rtmp listener', { error: describeError(error) }))
+  const checking = clock.every(CHECK_MS, () => {
+    for (const session of sessions.values()) session.check()
+  })
+  const address = server.address()
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : deps.port,
+    sessions: () => [...sessions.values()].map((session) => session.info()),
+    close: () =>
+      new Promise((resolve) => {
+        checking[Symbol.dispose]()
+        server.close(() => resolve())
+        for (const session of sessions.values()) session.close('the server stops', 'stopped')
+      }),
+  }
+}
+
+/** On all addresses of both families, or of IPv4 alone where the system has no IPv6. */
+async function listen(
+  host: string,
+  port: number,
+  accept: (socket: Socket) => void,
+): Promise<Server> {
+  if (host !== '0.0.0.0' && host !== '::') return listenOn(host, port, accept)
+  try {
+    return await listenOn('::', port, accept)
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code !== 'EAFNOSUPPORT' && code !== 'EADDRNOTAVAIL') throw error
+    return listenOn('0.0.0.0', port, accept)
+  }
+}
+
+function listenOn(host: string, port: number, accept: (socket: Socket) => void): Promise<Server> {
+  return new Promise((resolve, reject) => {
+    const server = createServer(accept)
+    server.once('error', reject)
+    server.listen({ host, port }, () => {
+      server.off('error', reject)
+      resolve(server)
+    })
+  })
+}

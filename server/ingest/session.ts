@@ -1,0 +1,491 @@
+import type { Socket } from 'node:net'
+import { FlvReader } from '../formats/flv/flv-reader.ts'
+import type { Clock } from '../lib/clock.ts'
+import { assertNever, describeError, NearcastError } from '../lib/errors.ts'
+import type { Log } from '../lib/log.ts'
+import type { CountingMetric } from '../lib/metrics.ts'
+import {
+  OUT_CHUNK_SIZE,
+  writeSetChunkSize,
+  writeSetPeerBandwidth,
+  writeUserControl,
+  writeWindowAckSize,
+} from '../rtmp/chunk-writer.ts'
+import { RtmpConnection } from '../rtmp/connection.ts'
+import { MESSAGE, type RtmpMessage } from '../rtmp/messages.ts'
+import {
+  readCommand,
+  readMetadata,
+  type RtmpCommand,
+  type RtmpMetadata,
+} from '../rtmp/read-command.ts'
+import {
+  writeCommand,
+  writeConnectResult,
+  writeResult,
+  writeSampleAccess,
+  writeStatus,
+} from '../rtmp/write-command.ts'
+import type { LiveStream, StreamEnd } from '../stream/live-stream.ts'
+import type { StreamRegistry } from '../stream/registry.ts'
+import type { OpenPlay, PlaySource } from './play-source.ts'
+import { PlayerQueue, type QueueLimits } from './player-queue.ts'
+import type { PublishGate } from './publish-gate.ts'
+import { joinStreamPath } from './stream-path.ts'
+
+export type SessionState = 'handshake' | 'idle' | 'publishing' | 'playing' | 'paused' | 'closed'
+
+const TRANSITIONS: Readonly<Record<SessionState, readonly SessionState[]>> = {
+  handshake: ['idle', 'closed'],
+  idle: ['publishing', 'playing', 'closed'],
+  publishing: ['idle', 'closed'],
+  playing: ['paused', 'idle', 'closed'],
+  paused: ['playing', 'idle', 'closed'],
+  closed: [],
+}
+
+/** One connection as the API shows it; never with its key. */
+export interface SessionInfo {
+  readonly id: number
+  readonly remote: string
+  readonly state: SessionState
+  /** What is published or played. */
+  readonly name: string | undefined
+  /** The program, as it calls itself. */
+  readonly agent: string
+  /** Milliseconds since 1970. */
+  readonly connectedAt: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+  /** Lost by a slow player, or sent unusable by a publisher. */
+  readonly droppedFrames: number
+}
+
+export interface SessionLimits {
+  /** C0 to C2 take two round trips; who needs longer is not there. */
+  readonly handshakeMs: number
+  /** From the handshake, or the end of a stream, to publish or play. */
+  readonly idleMs: number
+  /** Encoders send sound each 21 ms; after so long without a byte the line is dead and viewers should know. */
+  readonly silentMs: number
+  /** A player whose socket took nothing for so long is cut. */
+  readonly stalledMs: number
+  readonly queue: QueueLimits
+}
+
+export interface SessionDeps {
+  readonly registry: StreamRegistry
+  readonly gate: PublishGate
+  readonly openPlay: OpenPlay
+  readonly clock: Clock
+  readonly log: Log
+  readonly limits: SessionLimits
+  readonly counters: {
+    readonly bytesIn: CountingMetric
+    readonly refused: CountingMetric
+    readonly droppedFrames: CountingMetric
+  }
+  onClosed(): void
+}
+
+/** The one message stream of a connection: what createStream answers. */
+const STREAM_ID = 1
+const WINDOW_BYTES = 5_000_000
+/** What may wait for a client that sends commands and reads no answers. */
+const ANSWER_BYTES_MAX = 256 * 1024
+/** How long a refused client may take to read why. */
+const LINGER_MS = 1000
+/** How long a player may take to read the end. */
+const ENDING_MS = 5000
+
+/** One RTMP connection: handshake → idle → publishing | playing ⇄ paused → closed. Owns its socket. */
+export class RtmpSession {
+  readonly id: number
+  readonly address: string
+  readonly #socket: Socket
+  readonly #deps: SessionDeps
+  readonly #log: Log
+  readonly #remote: string
+  readonly #connectedAt: number
+  readonly #connection: RtmpConnection
+  readonly #queue: PlayerQueue
+  #state: SessionState = 'handshake'
+  #stateSince: number
+  #lastBytes: number
+  #bytesIn = 0
+  #app: string | undefined
+  #agent = ''
+  #name: string | undefined
+  #publishing: { readonly stream: LiveStream; readonly reader: FlvReader } | undefined
+  #playing: { readonly source: PlaySource; readonly streamId: number } | undefined
+  #reading: Disposable | undefined
+  #countedDrops = 0
+
+  constructor(id: number, socket: Socket, deps: SessionDeps) {
+    this.id = id
+    this.#socket = socket
+    this.#deps = deps
+    this.address = (socket.remoteAddress ?? '').replace(/^::ffff:/, '')
+    this.#remote = `${this.address.includes(':') ? `[${this.address}]` : this.address}:${socket.remotePort}`
+    this.#log = deps.log.with({ session: id, remote: this.#remote })
+    this.#connectedAt = deps.clock.now()
+    this.#stateSince = deps.clock.monotonic()
+    this.#lastBytes = this.#stateSince
+    this.#connection = new RtmpConnection({
+      write: (bytes) => this.#write(bytes),
+      onHandshake: () => this.#to('idle', 'handshake done'),
+      onMessage: (message) => this.#onMessage(message),
+    })
+    this.#queue = new PlayerQueue(socket, deps.limits.queue, () => deps.clock.monotonic(), {
+      onFinished: () => this.#endPlay(),
+      onOverflow: () => this.#close('the player reads too slowly'),
+    })
+    socket.setNoDelay(true)
+    socket.setKeepAlive(true, 30_000)
+    socket.on('data', (bytes) => this.#onData(bytes))
+    socket.on('drain', () => this.#queue.pump())
+    socket.on('end', () => this.#close('the client closed the connection'))
+    // Most players end with a reset.
+    socket.on('error', (error) => this.#close(describeError(error)))
+    socket.on('close', () => {
+      this.#close('the connection closed')
+      deps.onClosed()
+    })
+  }
+
+  info(): SessionInfo {
+    return {
+      id: this.id,
+      remote: this.#remote,
+      state: this.#state,
+      name: this.#name,
+      agent: this.#agent,
+      connectedAt: this.#connectedAt,
+      bytesIn: this.#bytesIn,
+      bytesOut: this.#socket.bytesWritten,
+      droppedFrames: this.#dropped(),
+    }
+  }
+
+  isPublishing(name: string): boolean {
+    return this.#state === 'publishing' && this.#name === name
+  }
+
+  /** Called each second: closes what is past its deadline. */
+  check(): void {
+    const now = this.#deps.clock.monotonic()
+    const { handshakeMs, idleMs, silentMs, stalledMs } = this.#deps.limits
+    this.#countDrops()
+    switch (this.#state) {
+      case 'handshake':
+        if (now - this.#stateSince >= handshakeMs) this.#close('no handshake')
+        return
+      case 'idle':
+        if (now - this.#stateSince >= idleMs) this.#close('neither published nor played')
+        return
+      case 'publishing':
+        if (now - this.#lastBytes >= silentMs) this.#close('the publisher fell silent')
+        return
+      case 'playing':
+      case 'paused':
+        if (this.#queue.stalledMs() >= stalledMs) this.#close('the player stopped reading')
+        return
+      case 'closed':
+        return
+      default:
+        assertNever(this.#state)
+    }
+  }
+
+  /** Ends the connection at once; a stream it publishes ends with `end`. */
+  close(reason: string, end: StreamEnd = 'stopped'): void {
+    this.#close(reason, end)
+  }
+
+  /** The only place that changes the state. */
+  #to(state: SessionState, reason: string): void {
+    const from = this.#state
+    if (!TRANSITIONS[from].includes(state)) {
+      throw new NearcastError('bad-request', `${state} while ${from}`)
+    }
+    this.#state = state
+    this.#stateSince = this.#deps.clock.monotonic()
+    const shown = state === 'publishing' || state === 'playing' || ACTIVE.has(from)
+    const fields = { from, to: state, name: this.#name, reason }
+    if (shown) this.#log.info('rtmp session', fields)
+    else this.#log.debug('rtmp session', fields)
+  }
+
+  #onData(bytes: Buffer): void {
+    this.#bytesIn += bytes.length
+    this.#deps.counters.bytesIn.add(bytes.length)
+    // Bytes of a client that was refused are taken off the wire, so that it can read why, and dropped.
+    if (this.#state === 'closed') return
+    this.#lastBytes = this.#deps.clock.monotonic()
+    try {
+      this.#connection.push(bytes)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #onMessage(message: RtmpMessage): void {
+    if (this.#state === 'closed') return
+    switch (message.type) {
+      case MESSAGE.audio:
+        this.#publishing?.reader.audio(message.timestamp, message.payload)
+        return
+      case MESSAGE.video:
+        this.#publishing?.reader.video(message.timestamp, message.payload)
+        return
+      case MESSAGE.dataAmf0:
+      case MESSAGE.dataAmf3:
+        if (this.#publishing) this.#onMetadata(readMetadata(message))
+        return
+      default:
+        this.#onCommand(readCommand(message))
+    }
+  }
+
+  #onMetadata(metadata: RtmpMetadata | undefined): void {
+    if (!metadata || !this.#publishing) return
+    const video = 'videocodecid' in metadata
+    const audio = 'audiocodecid' in metadata
+    if (video || audio) this.#publishing.reader.expect({ video, audio })
+    this.#publishing.stream.setMetadata(metadata)
+  }
+
+  #onCommand(command: RtmpCommand): void {
+    if (command.kind !== 'connect' && this.#app === undefined) {
+      throw new NearcastError('bad-request', `${command.kind} before connect`)
+    }
+    switch (command.kind) {
+      case 'connect':
+        this.#connect(command)
+        return
+      case 'create-stream':
+        this.#write(writeResult(command.transaction, STREAM_ID))
+        return
+      case 'publish':
+        this.#publish(command)
+        return
+      case 'play':
+        this.#play(command)
+        return
+      case 'get-stream-length': {
+        const source = this.#deps.openPlay(joinStreamPath(this.#app ?? '', command.name))
+        this.#write(writeResult(command.transaction, source?.durationSeconds ?? 0))
+        return
+      }
+      case 'pause':
+        this.#pause(command.paused)
+        return
+      case 'seek':
+        // ffmpeg shows nothing more until its seek is answered; live goes on where it is.
+        if (this.#playing) this.#status('NetStream.Seek.Notify', 'Live cannot be sought.')
+        return
+      case 'fc-unpublish':
+      case 'close-stream':
+        this.#stop()
+        return
+      case 'release-stream':
+      case 'fc-publish':
+      case 'fc-subscribe':
+        if (command.transaction > 0) this.#write(writeResult(command.transaction, null))
+        return
+      case 'other':
+        return
+      default:
+        assertNever(command)
+    }
+  }
+
+  #connect(command: RtmpCommand & { kind: 'connect' }): void {
+    if (this.#app !== undefined) throw new NearcastError('bad-request', 'connect a second time')
+    this.#app = command.app
+    this.#agent = command.agent
+    this.#write(writeWindowAckSize(WINDOW_BYTES))
+    this.#write(writeSetPeerBandwidth(WINDOW_BYTES))
+    this.#write(writeSetChunkSize(OUT_CHUNK_SIZE))
+    this.#write(writeConnectResult(command.transaction))
+  }
+
+  #publish(command: RtmpCommand & { kind: 'publish' }): void {
+    if (this.#state !== 'idle')
+      throw new NearcastError('bad-request', `publish while ${this.#state}`)
+    const path = joinStreamPath(this.#app ?? '', command.name)
+    const verdict = this.#deps.gate.admit(path, this.address)
+    if (verdict.kind === 'refused') {
+      this.#deps.counters.refused.add()
+      // Before Publish.Start, or OBS shows LIVE; with any other code than BadName it hangs or comes back for ever.
+      this.#refuse(command.streamId, 'NetStream.Publish.BadName', verdict.description)
+      return
+    }
+    this.#name = verdict.name
+    const stream = this.#deps.registry.publish(verdict.name, {
+      description: `rtmp ${this.#remote}`,
+      cut: (reason) => this.#cut(reason),
+    })
+    this.#publishing = {
+      stream,
+      reader: new FlvReader({
+        onTracks: (tracks) => stream.setTracks(tracks),
+        onFrame: (frame) => stream.write(frame),
+      }),
+    }
+    this.#to('publishing', this.#agent)
+    this.#connection.allowMedia()
+    this.#write(
+      writeStatus(command.streamId, 'status', 'NetStream.Publish.Start', 'The stream is live.'),
+    )
+  }
+
+  #play(command: RtmpCommand & { kind: 'play' }): void {
+    if (this.#state !== 'idle') throw new NearcastError('bad-request', `play while ${this.#state}`)
+    const source = this.#deps.openPlay(joinStreamPath(this.#app ?? '', command.name))
+    const streamId = command.streamId
+    if (!source) {
+      this.#refuse(streamId, 'NetStream.Play.StreamNotFound', 'Nobody is sending this stream.')
+      return
+    }
+    this.#name = source.name
+    this.#playing = { source, streamId }
+    this.#to('playing', this.#agent)
+    this.#write(writeUserControl('streamBegin', streamId))
+    this.#status('NetStream.Play.Reset', 'Playing and resetting.')
+    this.#status('NetStream.Play.Start', 'Started playing.')
+    this.#write(writeSampleAccess(streamId))
+    this.#startReading()
+  }
+
+  #pause(paused: boolean): void {
+    if (!this.#playing || (this.#state === 'paused') === paused) return
+    this.#to(paused ? 'paused' : 'playing', 'the player asked')
+    if (paused) {
+      this.#stopReading()
+      this.#status('NetStream.Pause.Notify', 'Paused.')
+    } else {
+      this.#status('NetStream.Unpause.Notify', 'Playing.')
+      this.#startReading()
+    }
+  }
+
+  #startReading(): void {
+    if (!this.#playing) return
+    const { source, streamId } = this.#playing
+    this.#queue.join()
+    this.#reading = source.start(this.#queue, streamId)
+    this.#queue.joined()
+    // The socket may have failed while it was written to.
+    if (this.#state === 'closed') this.#stopReading()
+  }
+
+  #stopReading(): void {
+    this.#reading?.[Symbol.dispose]()
+    this.#reading = undefined
+    this.#queue.dropFrames()
+  }
+
+  /** deleteStream and its kin: the connection may publish or play again. */
+  #stop(): void {
+    if (this.#publishing) {
+      this.#publishing.stream.end('ended')
+      this.#publishing = undefined
+      this.#status('NetStream.Unpublish.Success', 'The stream has ended.')
+      this.#to('idle', 'unpublished')
+    } else if (this.#playing) {
+      this.#stopReading()
+      this.#playing = undefined
+      this.#to('idle', 'stopped playing')
+    }
+    this.#name = undefined
+  }
+
+  /** The stream this player watched has ended and everything was written. */
+  #endPlay(): void {
+    if (!this.#playing || this.#state === 'closed') return
+    const { streamId } = this.#playing
+    const complete = { level: 'status', code: 'NetStream.Play.Complete', description: '' }
+    const ending = Buffer.concat([
+      writeStatus(streamId, 'status', 'NetStream.Play.UnpublishNotify', 'The stream has ended.'),
+      writeCommand(streamId, 'onPlayStatus', 0, null, complete),
+      writeUserControl('streamEof', streamId),
+    ])
+    this.#finish('the stream ended', ending, ENDING_MS)
+  }
+
+  #status(code: `NetStream.${string}`, description: string): void {
+    const streamId = this.#playing?.streamId ?? STREAM_ID
+    this.#write(writeStatus(streamId, 'status', code, description))
+  }
+
+  /** All that goes out passes the queue: an answer must not come between the pieces of a frame. */
+  #write(bytes: Buffer): void {
+    if (this.#state === 'closed') return
+    this.#queue.send(bytes)
+    if (!this.#playing && this.#queue.queuedBytes > ANSWER_BYTES_MAX) {
+      throw new NearcastError('limit-exceeded', 'the client does not read its answers')
+    }
+  }
+
+  #fail(error: unknown): void {
+    const known = error instanceof NearcastError
+    if (known && this.#publishing && error.code.startsWith('media-')) {
+      this.#log.warn('rtmp publisher refused', { name: this.#name, error: describeError(error) })
+      this.#deps.counters.refused.add()
+      this.#refuse(STREAM_ID, 'NetStream.Publish.Rejected', error.message)
+      return
+    }
+    const message =
+      known && error.code !== 'internal' ? 'rtmp client broke the rules' : 'rtmp session failed'
+    const fields = { state: this.#state, name: this.#name, error: describeError(error) }
+    if (known && error.code !== 'internal') this.#log.warn(message, fields)
+    else this.#log.error(message, fields)
+    this.#close('bad input')
+  }
+
+  /** A publisher whose stream was given to another: destroyed, because OBS shows LIVE on a half-closed socket. */
+  #cut(reason: string): void {
+    if (this.#state === 'closed') return
+    this.#deps.gate.displaced(this.#name ?? '', this.address)
+    this.#socket.write(writeStatus(STREAM_ID, 'error', 'NetStream.Publish.BadName', reason))
+    this.#close(reason, 'replaced')
+  }
+
+  /** Says why and closes: what the client still sends is read and dropped, or a reset would overtake the reason. */
+  #refuse(streamId: number, code: `NetStream.${string}`, description: string): void {
+    this.#finish(description, writeStatus(streamId, 'error', code, description), LINGER_MS)
+  }
+
+  #finish(reason: string, lastWords: Buffer, lingerMs: number): void {
+    this.#leave(reason, 'lost')
+    this.#socket.end(lastWords)
+    this.#deps.clock.after(lingerMs, () => this.#socket.destroy())
+  }
+
+  #close(reason: string, end: StreamEnd = 'lost'): void {
+    this.#leave(reason, end)
+    this.#socket.destroy()
+  }
+
+  /** To `closed`, once: the stream it published ends, the stream it played is let go. */
+  #leave(reason: string, end: StreamEnd): void {
+    if (this.#state === 'closed') return
+    this.#to('closed', reason)
+    this.#countDrops()
+    this.#reading?.[Symbol.dispose]()
+    this.#publishing?.stream.end(end)
+  }
+
+  #dropped(): number {
+    return this.#queue.droppedFrames + (this.#publishing?.reader.droppedFrames ?? 0)
+  }
+
+  #countDrops(): void {
+    const dropped = this.#queue.droppedFrames
+    this.#deps.counters.droppedFrames.add(dropped - this.#countedDrops)
+    this.#countedDrops = dropped
+  }
+}
+
+const ACTIVE: ReadonlySet<SessionState> = new Set(['publishing', 'playing', 'paused'])

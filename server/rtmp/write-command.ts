@@ -1,0 +1,52 @@
+import { type AmfOut, writeAmf0, writeAmf0Array } from './amf0.ts'
+import { writeMessage } from './chunk-writer.ts'
+import { MESSAGE } from './messages.ts'
+
+/** The answer to `connect` (RTMP 1.0 §7.2.1.1). Only AMF0 is spoken here, whatever the peer asked for. */
+export function writeConnectResult(transaction: number): Buffer {
+  const properties = { fmsVer: 'FMS/3,5,7,7009', capabilities: 31, mode: 1 }
+  const information = {
+    level: 'status',
+    code: 'NetConnection.Connect.Success',
+    description: 'Connection succeeded.',
+    objectEncoding: 0,
+  }
+  return writeCommand(0, '_result', transaction, properties, information)
+}
+
+/** `_result` with one value: the id for createStream, seconds for getStreamLength, null for what needs no answer. */
+export function writeResult(transaction: number, value: number | null): Buffer {
+  return writeCommand(0, '_result', transaction, null, value)
+}
+
+/** onStatus (RTMP 1.0 §7.2.2). ffmpeg ends on every `error`; OBS and librtmp read the code. */
+export function writeStatus(
+  streamId: number,
+  level: 'status' | 'error',
+  code: `NetStream.${string}`,
+  description: string,
+): Buffer {
+  return writeCommand(streamId, 'onStatus', 0, null, { level, code, description })
+}
+
+export function writeCommand(
+  streamId: number,
+  name: string,
+  transaction: number,
+  ...values: readonly AmfOut[]
+): Buffer {
+  return writeMessage(MESSAGE.commandAmf0, streamId, 0, writeAmf0(name, transaction, ...values))
+}
+
+/** Flash players show pictures and sound only where this allows reading them. */
+export function writeSampleAccess(streamId: number): Buffer {
+  return writeMessage(MESSAGE.dataAmf0, streamId, 0, writeAmf0('|RtmpSampleAccess', true, true))
+}
+
+export function writeMetadata(
+  streamId: number,
+  metadata: Readonly<Record<string, string | number | boolean>>,
+): Buffer {
+  const payload = Buffer.concat([writeAmf0('onMetaData'), writeAmf0Array(metadata)])
+  return writeMessage(MESSAGE.dataAmf0, streamId, 0, payload)
+}
