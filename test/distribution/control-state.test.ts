@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest'
+import type { Change, ChangeBody } from '../../server/distribution/change.ts'
+import { ControlState } from '../../server/distribution/control-state.ts'
+import { web } from './samples.ts'
+
+const seed = {
+  distributions: [web({ id: 'default' })],
+  origins: { site: { kind: 'file', root: '/a' } },
+} as const
+const at = (seq: number, body: ChangeBody): Change => ({ ...body, seq, at: 0 })
+const key = (name: string, value: string, revoked = false): ChangeBody => ({
+  kind: 'stream-key',
+  name,
+  key: value,
+  revoked,
+})
+
+describe('control state', () => {
+  it('begins with the configuration', () => {
+    const snapshot = new ControlState(seed).snapshot()
+    expect(snapshot.seq).toBe(0)
+    expect(snapshot.distributions.map((d) => d.id)).toEqual(['default'])
+    expect(snapshot.origins).toEqual(seed.origins)
+    expect(snapshot.streamKeys.size).toBe(0)
+  })
+
+  it('keeps keys until they are revoked', () => {
+    const state = new ControlState(seed)
+    state.apply(at(1, key('main', 'k1')))
+    state.apply(at(2, key('main', 'k2')))
+    state.apply(at(3, key('main', 'k1', true)))
+    expect([...state.snapshot().streamKeys]).toEqual([['k2', 'main']])
+  })
+
+  it('adds, replaces in place and removes distributions and origins', () => {
+    const state = new ControlState(seed)
+    state.apply(at(1, { kind: 'distribution', distribution: web({ id: 'b' }), removed: false }))
+    const changed = web({ id: 'default', enabled: false })
+    state.apply(at(2, { kind: 'distribution', distribution: changed, removed: false }))
+    expect(state.snapshot().distributions.map((d) => [d.id, d.enabled])).toEqual([
+      ['default', false],
+      ['b', true],
+    ])
+    state.apply(at(3, { kind: 'distribution', distribution: changed, removed: true }))
+    expect(state.snapshot().distributions.map((d) => d.id)).toEqual(['b'])
+    const options = { kind: 'file', root: '/b' } as const
+    state.apply(at(4, { kind: 'origin', id: 'more', options, removed: false }))
+    state.apply(at(5, { kind: 'origin', id: 'site', options, removed: true }))
+    expect(state.snapshot().origins).toEqual({ more: options })
+  })
+
+  it('applies a change once and in order', () => {
+    const state = new ControlState(seed)
+    const invalidation = {
+      kind: 'invalidation',
+      id: 'i',
+      distribution: '*',
+      paths: ['/a'],
+    } as const
+    expect(state.apply(at(7, invalidation))).toBe(true)
+    expect(state.apply(at(7, key('main', 'k')))).toBe(false)
+    expect(state.apply(at(6, key('main', 'k')))).toBe(false)
+    expect(state.seq).toBe(7)
+    expect(state.snapshot().streamKeys.size).toBe(0)
+    expect(state.invalidations.isInvalidated('default', '/a', 6)).toBe(true)
+  })
+
+  it('a snapshot never changes, and what a change does not touch stays the same object', () => {
+    const state = new ControlState(seed)
+    const before = state.snapshot()
+    state.apply(at(1, key('main', 'k')))
+    const after = state.snapshot()
+    expect(before.streamKeys.size).toBe(0)
+    expect(after.distributions).toBe(before.distributions)
+    expect(after).toBe(state.snapshot())
+  })
+})
