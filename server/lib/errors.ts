@@ -12,6 +12,7 @@ export const ERRORS = {
   'object-not-found': [404, 'the origin has no object of this name'],
   'method-not-allowed': [405, 'the behavior does not allow this method'],
   'object-changed': [409, 'the object changed while it was being read'],
+  'media-replaced': [410, 'the object was replaced since the playlist was made; load it again'],
   'precondition-failed': [412, 'the condition sent with the request does not hold'],
   'range-not-satisfiable': [416, 'the range lies outside the object'],
   'media-unsupported': [415, 'this server cannot make the media playable'],
@@ -27,6 +28,7 @@ export const ERRORS = {
   'origin-unreachable': [504, 'the origin cannot be reached'],
   'origin-timeout': [504, 'the origin took too long'],
   'change-not-saved': [503, 'the change could not be written to the disk'],
+  'port-taken': [503, 'another program listens on the port'],
   unavailable: [503, 'not ready yet, or draining'],
 } as const satisfies Record<string, readonly [status: number, meaning: string]>
 

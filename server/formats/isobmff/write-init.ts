@@ -5,6 +5,8 @@ import { writeSampleEntry } from './write-sample-entry.ts'
 export interface InitOptions {
   /** By track id: the media time (ticks of the track) that is presented at 0; makes an edit list. */
   readonly mediaTimes?: ReadonlyMap<number, number>
+  /** By track id: a whole sample entry to use as it is, where a source's says more than a Track (colours, HDR). */
+  readonly sampleEntries?: ReadonlyMap<number, Uint8Array>
   /** Ticks a second of the movie header. */
   readonly movieTimescale?: number
 }
@@ -21,7 +23,7 @@ export function writeInit(tracks: readonly Track[], options: InitOptions = {}): 
     box(
       'moov',
       movieHeader(movieTimescale, nextTrackId),
-      ...tracks.map((track) => trackBox(track, options.mediaTimes?.get(track.id))),
+      ...tracks.map((track) => trackBox(track, options)),
       box('mvex', ...tracks.map((track) => fullBox('trex', 0, 0, u32(track.id, 1, 0, 0, 0)))),
     ),
   ])
@@ -42,9 +44,11 @@ function movieHeader(timescale: number, nextTrackId: number): Buffer {
   )
 }
 
-function trackBox(track: Track, mediaTime: number | undefined): Buffer {
+function trackBox(track: Track, options: InitOptions): Buffer {
+  const mediaTime = options.mediaTimes?.get(track.id)
+  const entry = options.sampleEntries?.get(track.id) ?? writeSampleEntry(track)
   const edit = mediaTime === undefined ? [] : [editList(mediaTime)]
-  return box('trak', trackHeader(track), ...edit, mediaBox(track))
+  return box('trak', trackHeader(track), ...edit, mediaBox(track, entry))
 }
 
 function trackHeader(track: Track): Buffer {
@@ -81,7 +85,7 @@ function editList(mediaTime: number): Buffer {
   return box('edts', fullBox('elst', 1, 0, u32(1), u64(0), u64(mediaTime), u16(1, 0)))
 }
 
-function mediaBox(track: Track): Buffer {
+function mediaBox(track: Track, sampleEntry: Uint8Array): Buffer {
   const video = track.kind === 'video'
   const header = video ? fullBox('vmhd', 0, 1, u16(0, 0, 0, 0)) : fullBox('smhd', 0, 0, u16(0, 0))
   return box(
@@ -102,7 +106,7 @@ function mediaBox(track: Track): Buffer {
       box('dinf', fullBox('dref', 0, 0, u32(1), fullBox('url ', 0, 1))),
       box(
         'stbl',
-        fullBox('stsd', 0, 0, u32(1), writeSampleEntry(track)),
+        fullBox('stsd', 0, 0, u32(1), sampleEntry),
         fullBox('stts', 0, 0, u32(0)),
         fullBox('stsc', 0, 0, u32(0)),
         fullBox('stsz', 0, 0, u32(0, 0)),

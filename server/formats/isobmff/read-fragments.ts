@@ -1,0 +1,273 @@
+import type { NearcastError } from '../../lib/errors.ts'
+import { type Box, broken, FieldReader, readBoxes } from './read-boxes.ts'
+import type { FragmentDefaults } from './read-movie.ts'
+import { packSizes, type SampleTable } from './sample-table.ts'
+
+/** A part of the object that a segment index names. */
+export interface IndexedSpan {
+  readonly start: number
+  readonly end: number
+  /** `index`: another sidx; `media`: it begins with a moof, perhaps behind a styp or emsg. */
+  readonly kind: 'index' | 'media'
+}
+
+/** Reads a `sidx` box (ISO/IEC 14496-12 §8.16.3) that ends at byte `endInObject` of the object. */
+export function readSegmentIndex(
+  bytes: Uint8Array,
+  sidx: Box,
+  endInObject: number,
+): readonly IndexedSpan[] {
+  const fields = new FieldReader(bytes, sidx)
+  const { version } = fields.fullBox()
+  fields.skip(8 + (version === 0 ? 4 : 8))
+  let at = endInObject + (version === 0 ? fields.uint32() : fields.uint64())
+  fields.skip(2)
+  const count = fields.uint16()
+  if (count * 12 > fields.left) throw broken(`sidx claims ${count} references`)
+  const spans: IndexedSpan[] = []
+  for (let i = 0; i < count; i += 1) {
+    const word = fields.uint32()
+    fields.skip(8)
+    const end = at + (word & 0x7fffffff)
+    spans.push({ start: at, end, kind: word >>> 31 === 1 ? 'index' : 'media' })
+    at = end
+  }
+  return spans
+}
+
+/** Where the `moof` boxes are that an `mfra` box (§8.8.9) names, rising. */
+export function readRandomAccess(bytes: Uint8Array, mfra: Box): readonly number[] {
+  const offsets = new Set<number>()
+  for (const tfra of readBoxes(bytes, mfra.body, mfra.end)) {
+    if (tfra.type !== 'tfra') continue
+    const fields = new FieldReader(bytes, tfra)
+    const { version } = fields.fullBox()
+    fields.skip(4)
+    const lengths = fields.uint32()
+    const numbers = ((lengths >> 4) & 3) + ((lengths >> 2) & 3) + (lengths & 3) + 3
+    const count = fields.entryCount((version === 1 ? 16 : 8) + numbers)
+    for (let i = 0; i < count; i += 1) {
+      fields.skip(version === 1 ? 8 : 4)
+      offsets.add(version === 1 ? fields.uint64() : fields.uint32())
+      fields.skip(numbers)
+    }
+  }
+  return [...offsets].sort((a, b) => a - b)
+}
+
+const NON_SYNC = 0x10000
+/** Samples one run may claim without a byte for each. */
+const DEFAULTED_SAMPLES_MAX = 65_536
+
+/** Gathers the samples of movie fragments into tables, one a track. */
+export class FragmentCollector {
+  readonly #defaults: ReadonlyMap<number, FragmentDefaults>
+  readonly #builders = new Map<number, TableBuilder>()
+  #budget: number
+
+  /** `budget`: samples it may hold in all; above it `add` throws `media-broken`. */
+  constructor(
+    defaults: ReadonlyMap<number, FragmentDefaults>,
+    movie: readonly { readonly id: number; readonly samples: SampleTable }[],
+    budget: number,
+  ) {
+    this.#defaults = defaults
+    this.#budget = budget
+    for (const { id, samples } of movie) {
+      this.#budget -= samples.count
+      if (this.#budget < 0) throw tooMany()
+      this.#builders.set(id, new TableBuilder(samples))
+    }
+  }
+
+  /** Takes a `moof` box (§8.8.4) whose first byte is byte `moofOffset` of the object. */
+  add(bytes: Uint8Array, moof: Box, moofOffset: number): void {
+    let dataEnd = moofOffset
+    let first = true
+    for (const traf of readBoxes(bytes, moof.body, moof.end)) {
+      if (traf.type !== 'traf') continue
+      dataEnd = this.#addTrack(bytes, traf, moofOffset, first ? moofOffset : dataEnd)
+      first = false
+    }
+  }
+
+  table(trackId: number): SampleTable | undefined {
+    return this.#builders.get(trackId)?.build()
+  }
+
+  #addTrack(bytes: Uint8Array, traf: Box, moofOffset: number, implicitBase: number): number {
+    const boxes = readBoxes(bytes, traf.body, traf.end)
+    const tfhd = boxes.find((box) => box.type === 'tfhd')
+    if (tfhd === undefined) throw broken('a traf has no tfhd')
+    const header = this.#readHeader(bytes, tfhd, moofOffset, implicitBase)
+    const builder = this.#builders.get(header.trackId)
+    const tfdt = boxes.find((box) => box.type === 'tfdt')
+    if (tfdt && builder) {
+      const fields = new FieldReader(bytes, tfdt)
+      builder.startAt(fields.fullBox().version === 1 ? fields.uint64() : fields.uint32())
+    }
+    let position = header.base
+    for (const trun of boxes) {
+      if (trun.type === 'trun') position = this.#addRun(bytes, trun, header, position, builder)
+    }
+    return position
+  }
+
+  /** §8.8.7 */
+  #readHeader(
+    bytes: Uint8Array,
+    tfhd: Box,
+    moofOffset: number,
+    implicitBase: number,
+  ): TrackFragment {
+    const fields = new FieldReader(bytes, tfhd)
+    const { flags } = fields.fullBox()
+    const trackId = fields.uint32()
+    const defaults = this.#defaults.get(trackId) ?? NO_DEFAULTS
+    const explicit = flags & 1 ? fields.uint64() : undefined
+    const base = explicit ?? (flags & 0x20000 ? moofOffset : implicitBase)
+    return {
+      trackId,
+      base,
+      description: flags & 2 ? fields.uint32() : defaults.description,
+      duration: flags & 8 ? fields.uint32() : defaults.duration,
+      size: flags & 0x10 ? fields.uint32() : defaults.size,
+      flags: flags & 0x20 ? fields.uint32() : defaults.flags,
+    }
+  }
+
+  /** §8.8.8 */
+  #addRun(
+    bytes: Uint8Array,
+    trun: Box,
+    header: TrackFragment,
+    position: number,
+    builder: TableBuilder | undefined,
+  ): number {
+    const fields = new FieldReader(bytes, trun)
+    const { flags } = fields.fullBox()
+    const count = fields.uint32()
+    const start = flags & 1 ? header.base + fields.int32() : position
+    if (start < 0) throw broken(`a trun begins at byte ${start}`)
+    const firstFlags = flags & 4 ? fields.uint32() : undefined
+    const entrySize = [0x100, 0x200, 0x400, 0x800].filter((bit) => flags & bit).length * 4
+    const limit = entrySize === 0 ? DEFAULTED_SAMPLES_MAX : fields.left / entrySize
+    if (count > limit) throw broken(`trun claims ${count} samples`)
+    if (builder) this.#budget -= count
+    if (this.#budget < 0) throw tooMany()
+    builder?.startChunk(start, header.description)
+    let end = start
+    for (let i = 0; i < count; i += 1) {
+      const duration = flags & 0x100 ? fields.uint32() : header.duration
+      const size = flags & 0x200 ? fields.uint32() : header.size
+      const own = flags & 0x400 ? fields.uint32() : header.flags
+      const composition = flags & 0x800 ? fields.int32() : 0
+      const sampleFlags = i === 0 && firstFlags !== undefined ? firstFlags : own
+      builder?.addSample(size, duration, composition, (sampleFlags & NON_SYNC) === 0)
+      end += size
+    }
+    return end
+  }
+}
+
+function tooMany(): NearcastError {
+  return broken('more samples in fragments than this server indexes')
+}
+
+interface TrackFragment {
+  readonly trackId: number
+  readonly base: number
+  readonly description: number
+  readonly duration: number
+  readonly size: number
+  readonly flags: number
+}
+
+const NO_DEFAULTS: FragmentDefaults = { description: 1, duration: 0, size: 0, flags: 0 }
+
+/** Plain arrays while it grows: numbers cost 8 bytes each until `build` packs them. */
+class TableBuilder {
+  readonly #sizes: number[] = []
+  readonly #compositions: number[] = []
+  readonly #keys: number[] = []
+  readonly #runFirst: number[] = []
+  readonly #runTime: number[] = []
+  readonly #runDelta: number[] = []
+  readonly #chunkFirst: number[] = []
+  readonly #chunkOffset: number[] = []
+  readonly #chunkDescription: number[] = []
+  #time = 0
+
+  /** Goes on where the samples of the moov end. */
+  constructor(base: SampleTable) {
+    const { times, chunks, sizes, compositions, keys, count } = base
+    for (let i = 0; i < count; i += 1) {
+      this.#sizes.push(typeof sizes === 'number' ? sizes : (sizes[i] ?? 0))
+      this.#compositions.push(compositions?.[i] ?? 0)
+      if (keys === undefined) this.#keys.push(i)
+    }
+    for (const key of keys ?? []) this.#keys.push(key)
+    for (const value of times.first) this.#runFirst.push(value)
+    for (const value of times.time) this.#runTime.push(value)
+    for (const value of times.delta) this.#runDelta.push(value)
+    for (const value of chunks.first) this.#chunkFirst.push(value)
+    for (const value of chunks.offset) this.#chunkOffset.push(value)
+    for (let i = 0; i < chunks.first.length; i += 1) {
+      this.#chunkDescription.push(chunks.description?.[i] ?? 0)
+    }
+    const last = times.first.length - 1
+    if (last >= 0) {
+      const left = count - (times.first[last] ?? 0)
+      this.#time = (times.time[last] ?? 0) + left * (times.delta[last] ?? 0)
+    }
+  }
+
+  /** A fragment's decode time; one that goes back is an overlap of the writer's and is ignored. */
+  startAt(time: number): void {
+    if (time > this.#time || this.#sizes.length === 0) this.#time = time
+  }
+
+  startChunk(offset: number, description: number): void {
+    this.#chunkFirst.push(this.#sizes.length)
+    this.#chunkOffset.push(offset)
+    this.#chunkDescription.push(Math.min(255, Math.max(1, description)) - 1)
+  }
+
+  addSample(size: number, duration: number, composition: number, key: boolean): void {
+    const index = this.#sizes.length
+    const run = this.#runFirst.length - 1
+    const from = index - (this.#runFirst[run] ?? 0)
+    const expected = (this.#runTime[run] ?? 0) + from * (this.#runDelta[run] ?? 0)
+    if (run < 0 || this.#runDelta[run] !== duration || expected !== this.#time) {
+      this.#runFirst.push(index)
+      this.#runTime.push(this.#time)
+      this.#runDelta.push(duration)
+    }
+    if (key) this.#keys.push(index)
+    this.#sizes.push(size)
+    this.#compositions.push(composition)
+    this.#time += duration
+  }
+
+  build(): SampleTable {
+    const several = this.#chunkDescription.some((description) => description > 0)
+    return {
+      count: this.#sizes.length,
+      sizes: packSizes(Uint32Array.from(this.#sizes)),
+      times: {
+        first: Uint32Array.from(this.#runFirst),
+        time: Float64Array.from(this.#runTime),
+        delta: Uint32Array.from(this.#runDelta),
+      },
+      chunks: {
+        first: Uint32Array.from(this.#chunkFirst),
+        offset: Float64Array.from(this.#chunkOffset),
+        description: several ? Uint8Array.from(this.#chunkDescription) : undefined,
+      },
+      compositions: this.#compositions.some((offset) => offset !== 0)
+        ? Int32Array.from(this.#compositions)
+        : undefined,
+      keys: this.#keys.length === this.#sizes.length ? undefined : Uint32Array.from(this.#keys),
+    }
+  }
+}

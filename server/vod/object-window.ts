@@ -1,0 +1,82 @@
+import { collect } from '../lib/bytes.ts'
+import { NearcastError } from '../lib/errors.ts'
+import type { ObjectInfo, ObjectStore } from '../storage/object-store.ts'
+
+/** The parts of one version of an object that were read so far, as an index is built from them. */
+export class ObjectWindow {
+  readonly info: ObjectInfo
+  readonly #store: ObjectStore
+  readonly #signal: AbortSignal
+  #pieces: { readonly start: number; readonly bytes: Uint8Array }[] = []
+
+  constructor(store: ObjectStore, info: ObjectInfo, signal: AbortSignal) {
+    this.#store = store
+    this.info = info
+    this.#signal = signal
+  }
+
+  add(start: number, bytes: Uint8Array): void {
+    this.#pieces.push({ start, bytes })
+  }
+
+  /** Drops what was read, to hold no more than the next piece of a long walk. */
+  forget(): void {
+    this.#pieces = []
+  }
+
+  /** `length` bytes at `start`, or fewer at the object's end; undefined when they were not all read. */
+  have(start: number, length: number): Uint8Array | undefined {
+    const wanted = Math.max(0, Math.min(length, this.info.size - start))
+    for (const piece of this.#pieces) {
+      const from = start - piece.start
+      if (from >= 0 && from + wanted <= piece.bytes.length) {
+        return piece.bytes.subarray(from, from + wanted)
+      }
+    }
+    return undefined
+  }
+
+  /** `length` bytes at `start`, or fewer at the object's end. What is missing is one read, of at least `ahead` bytes. */
+  async get(start: number, length: number, ahead = 0): Promise<Uint8Array> {
+    const present = this.have(start, length)
+    if (present) return present
+    const wanted = Math.min(length, this.info.size - start)
+    const beginning = this.#beginningOf(start)
+    const from = start + beginning.length
+    const end = Math.min(this.info.size, Math.max(start + wanted, from + ahead))
+    const rest = await this.#read(from, end)
+    const bytes = beginning.length === 0 ? rest : Buffer.concat([beginning, rest])
+    this.add(start, bytes)
+    return bytes.subarray(0, wanted)
+  }
+
+  /** What is there of the bytes from `start` on. */
+  #beginningOf(start: number): Uint8Array {
+    let best: Uint8Array = new Uint8Array(0)
+    for (const piece of this.#pieces) {
+      const from = start - piece.start
+      if (from >= 0 && piece.bytes.length - from > best.length) {
+        best = new Uint8Array(
+          piece.bytes.buffer,
+          piece.bytes.byteOffset + from,
+          piece.bytes.length - from,
+        )
+      }
+    }
+    return best
+  }
+
+  async #read(start: number, end: number): Promise<Uint8Array> {
+    const { key, etag } = this.info
+    const read = await this.#store.read(key, {
+      range: { start, end: end - 1 },
+      ifMatch: etag,
+      signal: this.#signal,
+    })
+    const bytes = await collect(read.body, end - start)
+    if (bytes.length !== end - start) {
+      throw new NearcastError('store-failed', `${key}: ${bytes.length} bytes of ${end - start}`)
+    }
+    return bytes
+  }
+}

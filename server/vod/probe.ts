@@ -1,0 +1,55 @@
+import type { Film } from './film.ts'
+
+/** What a stored file is, and how it will be played. */
+export interface FilmReport {
+  readonly key: string
+  readonly sizeBytes: number
+  readonly etag: string
+  readonly durationSeconds: number
+  readonly tracks: readonly TrackReport[]
+  /** Sentences on tracks that are left out. */
+  readonly notPlayed: readonly string[]
+  /** The file ends before its last sample. */
+  readonly truncated: boolean
+  readonly segments: number
+  readonly bandwidth: number
+  readonly indexBytes: number
+}
+
+export interface TrackReport {
+  readonly kind: 'video' | 'audio'
+  readonly codec: string
+  readonly codecString: string
+  readonly language: string
+  readonly samples: number
+  readonly width?: number | undefined
+  readonly height?: number | undefined
+  readonly rotation?: number | undefined
+  readonly sampleRate?: number | undefined
+  readonly channels?: number | undefined
+}
+
+export function reportOf(film: Film): FilmReport {
+  const { key, info, durationSeconds, notPlayed, truncated, indexBytes } = film
+  return {
+    key,
+    sizeBytes: info.size,
+    etag: info.etag,
+    durationSeconds,
+    tracks: film.renditions.flatMap(({ parts }) =>
+      parts.map(({ track: { tracks, first, end } }): TrackReport => {
+        const [track] = tracks
+        const { kind, codec, codecString, language } = track
+        const base = { kind, codec, codecString, language, samples: end - first }
+        return track.kind === 'video'
+          ? { ...base, width: track.width, height: track.height, rotation: track.rotation }
+          : { ...base, sampleRate: track.sampleRate, channels: track.channels }
+      }),
+    ),
+    notPlayed,
+    truncated,
+    segments: film.plan.starts.length - 1,
+    bandwidth: Math.max(0, ...film.renditions.map((rendition) => rendition.bandwidth)),
+    indexBytes,
+  }
+}

@@ -1,0 +1,126 @@
+import {
+  type FragmentRun,
+  type FragmentSample,
+  type FragmentTrack,
+  writeFragmentHeader,
+} from '../formats/isobmff/write-fragment.ts'
+import { writeInit } from '../formats/isobmff/write-init.ts'
+import { expandSamples } from '../formats/isobmff/sample-table.ts'
+import { NearcastError } from '../lib/errors.ts'
+import type { Rendition } from './film.ts'
+import { segmentTimes } from './play-track.ts'
+
+/** A segment as what stands before the media bytes, and where those lie in the object. */
+export interface SegmentLayout {
+  readonly header: Uint8Array
+  readonly reads: readonly PlannedRead[]
+  /** Header included. */
+  readonly length: number
+}
+
+/** One read of the object, and the pieces of it that are sent: `start` counts from the beginning of the object. */
+export interface PlannedRead {
+  readonly start: number
+  readonly end: number
+  readonly pieces: readonly { readonly start: number; readonly end: number }[]
+}
+
+/** Bytes of other tracks between wanted ones are cheaper to read over than to ask again for: about what 30 ms bring. */
+const HOLE_MAX = 1024 * 1024
+/** A file that scatters the samples of one segment more than this is not worth a request each. */
+const READS_MAX = 64
+
+/**
+ * Lays out a segment: a moof with one trun for each stretch of the source that belongs to one track, and the source's bytes in their
+ * own order as mdat. Nothing is copied together, and in a well-made file all of it is one read.
+ */
+export function layOutSegment(rendition: Rendition, segment: number): SegmentLayout {
+  const stretches: Stretch[] = []
+  const tracks = rendition.parts.flatMap(({ track, firstSamples }) => {
+    const from = firstSamples[segment] ?? 0
+    const to = firstSamples[segment + 1] ?? from
+    if (to <= from) return []
+    const span = expandSamples(track.samples, from, to)
+    const times = segmentTimes(track.timing, span, from)
+    const own: Stretch[] = []
+    for (let i = 0; i < span.sizes.length; i += 1) {
+      const start = span.offsets[i] ?? 0
+      const end = start + (span.sizes[i] ?? 0)
+      const sample: FragmentSample = {
+        size: end - start,
+        duration: times.durations[i] ?? 0,
+        compositionOffset: times.compositions[i] ?? 0,
+        key: span.keys[i] === 1,
+      }
+      const last = own.at(-1)
+      if (last?.end === start) {
+        last.end = end
+        last.samples.push(sample)
+      } else own.push({ start, end, samples: [sample], offset: 0 })
+    }
+    stretches.push(...own)
+    return [{ trackId: track.tracks[0].id, baseDecodeTime: times.baseDecodeTime, runs: own }]
+  })
+  // The same order on every machine: by place, and where two tracks claim one place, by track.
+  stretches.sort((a, b) => a.start - b.start)
+  let payloadLength = 0
+  for (const stretch of stretches) {
+    stretch.offset = payloadLength
+    payloadLength += stretch.end - stretch.start
+  }
+  const header = writeFragmentHeader({
+    sequence: segment + 1,
+    tracks: tracks satisfies readonly FragmentTrack[],
+    payloadLength,
+  })
+  return { header, reads: planReads(stretches), length: header.length + payloadLength }
+}
+
+interface Stretch extends FragmentRun {
+  readonly start: number
+  end: number
+  offset: number
+  readonly samples: FragmentSample[]
+}
+
+function planReads(stretches: readonly Stretch[]): readonly PlannedRead[] {
+  const reads: { start: number; end: number; pieces: { start: number; end: number }[] }[] = []
+  for (const { start, end } of stretches) {
+    if (start === end) continue
+    const read = reads.at(-1)
+    // A stretch that begins before the last one's end is in a broken file; it gets a read of its own.
+    if (read === undefined || start < read.end || start - read.end > HOLE_MAX) {
+      reads.push({ start, end, pieces: [{ start, end }] })
+      continue
+    }
+    const piece = read.pieces.at(-1)
+    if (piece?.end === start) piece.end = end
+    else read.pieces.push({ start, end })
+    read.end = end
+  }
+  if (reads.length > READS_MAX) {
+    throw new NearcastError('media-broken', `one segment is in ${reads.length} places of the file`)
+  }
+  return reads
+}
+
+/** The init section for a sample description of the video; undefined when there is no such description. */
+export function initSection(rendition: Rendition, description: number): Uint8Array | undefined {
+  const tracks = rendition.parts.map(({ track }) =>
+    track.source.handler === 'vide' ? track.tracks[description] : track.tracks[0],
+  )
+  if (rendition.parts.every(({ track }) => track.source.handler !== 'vide') && description > 0) {
+    return undefined
+  }
+  const present = tracks.filter((track) => track !== undefined)
+  if (present.length < tracks.length) return undefined
+  const mediaTimes = new Map<number, number>()
+  const sampleEntries = new Map<number, Uint8Array>()
+  for (const { track } of rendition.parts) {
+    const { id } = track.tracks[0]
+    if (track.timing.mediaTime > 0) mediaTimes.set(id, track.timing.mediaTime)
+    const entry = track.entries[track.source.handler === 'vide' ? description : 0]
+    if (entry) sampleEntries.set(id, entry)
+  }
+  return writeInit(present, { mediaTimes, sampleEntries })
+}

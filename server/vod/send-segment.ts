@@ -1,0 +1,116 @@
+import type { Clock } from '../lib/clock.ts'
+import { NearcastError } from '../lib/errors.ts'
+import type { ObjectRead, ObjectStore } from '../storage/object-store.ts'
+import { withDeadline } from './deadline.ts'
+import type { Film } from './film.ts'
+import type { PlannedRead, SegmentLayout } from './segment.ts'
+
+interface Deps {
+  readonly store: ObjectStore
+  readonly clock: Clock
+}
+
+const OPEN_DEADLINE_MS = 10_000
+/** Between two chunks that were asked for. */
+const CHUNK_DEADLINE_MS = 20_000
+/** Reads of a badly interleaved file that are open at a time. */
+const OPEN_AHEAD = 4
+
+/**
+ * Opens the reads of a segment and gives its bytes as they arrive. Fails before the first byte with `object-changed` when the object
+ * is another one now. The body must be iterated or returned; `signal` ends it too.
+ */
+export async function sendSegment(
+  deps: Deps,
+  film: Film,
+  layout: SegmentLayout,
+  signal: AbortSignal,
+): Promise<AsyncIterable<Uint8Array>> {
+  const [first] = layout.reads
+  if (first === undefined) return only(layout.header)
+  const ended = new AbortController()
+  const scope = AbortSignal.any([signal, ended.signal])
+  const opened = await open(deps, film, first, scope)
+  return send(deps, film, layout, opened, scope, ended)
+}
+
+async function* only(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}
+
+async function* send(
+  deps: Deps,
+  film: Film,
+  layout: SegmentLayout,
+  opened: ObjectRead,
+  signal: AbortSignal,
+  ended: AbortController,
+): AsyncGenerator<Uint8Array> {
+  const pending: Promise<ObjectRead>[] = [Promise.resolve(opened)]
+  const openNext = (index: number) => {
+    const read = layout.reads[index]
+    if (read === undefined) return
+    const opening = open(deps, film, read, signal)
+    opening.catch(() => {})
+    pending.push(opening)
+  }
+  try {
+    for (let i = 1; i < OPEN_AHEAD; i += 1) openNext(i)
+    yield layout.header
+    for (const [i, read] of layout.reads.entries()) {
+      const source = await pending[i]
+      if (source) yield* piecesOf(deps, film, read, source, signal)
+      openNext(i + OPEN_AHEAD)
+    }
+  } finally {
+    ended.abort(new NearcastError('unavailable', 'the segment is not wanted any more'))
+  }
+}
+
+function open(
+  { store, clock }: Deps,
+  film: Film,
+  { start, end }: PlannedRead,
+  signal: AbortSignal,
+): Promise<ObjectRead> {
+  // The signal must outlive the opening, so the deadline only ends the wait for it.
+  return withDeadline(clock, OPEN_DEADLINE_MS, film.key, signal, () =>
+    store.read(film.key, {
+      range: { start, end: end - 1 },
+      ifMatch: film.info.etag,
+      signal,
+    }),
+  )
+}
+
+/** The wanted pieces of one read, as views of the chunks that arrive. */
+async function* piecesOf(
+  { clock }: Deps,
+  film: Film,
+  read: PlannedRead,
+  source: ObjectRead,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  let at = read.start
+  let next = 0
+  const chunks = source.body[Symbol.asyncIterator]()
+  try {
+    while (next < read.pieces.length) {
+      const chunk = await withDeadline(clock, CHUNK_DEADLINE_MS, film.key, signal, () =>
+        chunks.next(),
+      )
+      if (chunk.done) throw new NearcastError('store-failed', `${film.key} ended at byte ${at}`)
+      const bytes = chunk.value
+      const end = at + bytes.length
+      for (; next < read.pieces.length; next += 1) {
+        const piece = read.pieces[next]
+        if (piece === undefined || piece.start >= end) break
+        yield bytes.subarray(Math.max(0, piece.start - at), Math.min(bytes.length, piece.end - at))
+        if (piece.end > end) break
+      }
+      at = end
+    }
+  } finally {
+    await chunks.return?.()
+  }
+}

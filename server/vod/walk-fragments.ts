@@ -1,0 +1,172 @@
+import { readBoxes, readBoxHeader } from '../formats/isobmff/read-boxes.ts'
+import {
+  FragmentCollector,
+  type IndexedSpan,
+  readRandomAccess,
+  readSegmentIndex,
+} from '../formats/isobmff/read-fragments.ts'
+import type { Movie } from '../formats/isobmff/read-movie.ts'
+import { hasCode, NearcastError } from '../lib/errors.ts'
+import type { ObjectWindow } from './object-window.ts'
+
+/** Small fragments lie close together: one read takes in many. */
+const NEAR_BYTES = 1024 * 1024
+/** A large one is stepped over; this holds its moof and the head of its mdat. */
+const FAR_BYTES = 32 * 1024
+const MOOF_BYTES_MAX = 16 * 1024 * 1024
+/** Reads of moofs that an index names, at a time. */
+const PARALLEL = 8
+/** Steps of a walk without an index; each may be a read. */
+const STEPS_MAX = 100_000
+
+/**
+ * The samples of all movie fragments behind byte `start`. With an index (sidx, or mfra at the end) the moofs are read several at a
+ * time, else one after the other. Fragments that are cut off or damaged end the walk: what came before them plays.
+ */
+export async function collectFragments(
+  window: ObjectWindow,
+  movie: Movie,
+  start: number,
+  sampleBudget: number,
+): Promise<FragmentCollector> {
+  const collector = new FragmentCollector(
+    movie.fragmentDefaults ?? new Map(),
+    movie.tracks,
+    sampleBudget,
+  )
+  const walk = new FragmentWalk(window, collector)
+  const index = await findIndex(window, start)
+  for (let i = 0; i < index.length; i += PARALLEL) {
+    const batch = index.slice(i, i + PARALLEL)
+    await Promise.all(batch.map((span) => window.get(span.start, FAR_BYTES)))
+    for (const span of batch) if (!(await walk.run(span.start, span.end))) return collector
+    window.forget()
+  }
+  await walk.run(index.at(-1)?.end ?? start, window.info.size)
+  return collector
+}
+
+class FragmentWalk {
+  readonly #window: ObjectWindow
+  readonly #collector: FragmentCollector
+  #steps = 0
+
+  constructor(window: ObjectWindow, collector: FragmentCollector) {
+    this.#window = window
+    this.#collector = collector
+  }
+
+  /** False when it can't go on. */
+  async run(start: number, end: number): Promise<boolean> {
+    let at = start
+    let last = 0
+    let ahead = NEAR_BYTES
+    while (at + 8 <= end) {
+      this.#steps += 1
+      if (this.#steps > STEPS_MAX) {
+        throw new NearcastError('media-broken', `more than ${STEPS_MAX} boxes without an index`)
+      }
+      const header = readBoxHeader(await this.#get(at, 16, ahead), 0)
+      if (header === undefined || header.size === undefined) return false
+      if (header.type === 'moof') {
+        if (last > 0) ahead = at - last < NEAR_BYTES / 2 ? NEAR_BYTES : FAR_BYTES
+        last = at
+        if (!(await this.#addFragment(at, header.size))) return false
+      }
+      at += header.size
+    }
+    return true
+  }
+
+  async #addFragment(at: number, size: number): Promise<boolean> {
+    if (size > MOOF_BYTES_MAX) throw new NearcastError('media-broken', `a moof of ${size} bytes`)
+    if (at + size > this.#window.info.size) return false
+    const bytes = await this.#get(at, size, 0)
+    const [moof] = readBoxes(bytes)
+    if (moof === undefined) return false
+    try {
+      this.#collector.add(bytes, moof, at)
+    } catch (error) {
+      if (hasCode(error, 'media-broken')) return false
+      throw error
+    }
+    return true
+  }
+
+  async #get(start: number, length: number, ahead: number): Promise<Uint8Array> {
+    const present = this.#window.have(start, length)
+    if (present) return present
+    this.#window.forget()
+    return this.#window.get(start, length, ahead)
+  }
+}
+
+const NO_INDEX: readonly IndexedSpan[] = []
+
+/** The fragments a sidx right behind the moov, or an mfra at the end of the object, names. */
+async function findIndex(window: ObjectWindow, start: number): Promise<readonly IndexedSpan[]> {
+  let at = start
+  for (let boxes = 0; boxes < 8 && at + 8 <= window.info.size; boxes += 1) {
+    const header = readBoxHeader(await window.get(at, 16, FAR_BYTES), 0)
+    if (header?.size === undefined || header.type === 'moof') break
+    if (header.type === 'sidx') return readIndex(window, at, header.size, 0)
+    at += header.size
+  }
+  return findRandomAccess(window, start)
+}
+
+/** A sidx may name others: two levels are what encoders write. */
+async function readIndex(
+  window: ObjectWindow,
+  at: number,
+  size: number,
+  depth: number,
+): Promise<readonly IndexedSpan[]> {
+  if (size > MOOF_BYTES_MAX) return NO_INDEX
+  const bytes = await window.get(at, size)
+  const [sidx] = readBoxes(bytes)
+  if (sidx === undefined) return NO_INDEX
+  const spans: IndexedSpan[] = []
+  for (const span of readSegmentIndex(bytes, sidx, at + size)) {
+    if (span.end > window.info.size || span.end <= span.start) break
+    if (span.kind === 'media') spans.push(span)
+    else if (depth === 0) {
+      const header = readBoxHeader(await window.get(span.start, 16, FAR_BYTES), 0)
+      if (header?.type !== 'sidx' || header.size === undefined) break
+      spans.push(...(await readIndex(window, span.start, header.size, 1)))
+    }
+  }
+  return spans
+}
+
+/** §8.8.11: the last 16 bytes say how long the mfra box at the end is. */
+async function findRandomAccess(
+  window: ObjectWindow,
+  start: number,
+): Promise<readonly IndexedSpan[]> {
+  const { size } = window.info
+  if (size - start < 2 * NEAR_BYTES) return NO_INDEX
+  const last = await window.get(size - 16, 16)
+  const view = new DataView(last.buffer, last.byteOffset, last.byteLength)
+  const length = view.getUint32(12)
+  if (
+    view.getUint32(4) !== MFRO ||
+    length < 16 ||
+    length > Math.min(MOOF_BYTES_MAX, size - start)
+  ) {
+    return NO_INDEX
+  }
+  const bytes = await window.get(size - length, length)
+  const [mfra] = readBoxes(bytes)
+  if (mfra?.type !== 'mfra') return NO_INDEX
+  const offsets = readRandomAccess(bytes, mfra).filter((at) => at >= start && at < size - length)
+  // What stands before the first one it names has perhaps no key frame, and still plays.
+  const starts = offsets[0] === start ? offsets : [start, ...offsets]
+  return starts.map((at, i) => ({
+    kind: 'media',
+    start: at,
+    end: starts[i + 1] ?? size - length,
+  }))
+}
+
+const MFRO = 0x6d66726f
