@@ -14,12 +14,18 @@ it('reads any bytes as a change log without throwing, in rising numbers', () => 
     .array(fc.oneof(fc.constantFrom(...lines), fc.json(), fc.string()), { maxLength: 8 })
     .map((parts) => Buffer.from(parts.join('\n')))
   fc.assert(
-    fc.property(fc.oneof(mutated, fc.uint8Array().map(Buffer.from)), (bytes) => {
-      const { changes, whole } = readChangeLines(bytes)
-      expect(whole).toBeLessThanOrEqual(bytes.length)
-      const numbers = changes.map((change) => change.seq)
-      expect(numbers).toEqual([...new Set(numbers)].sort((a, b) => a - b))
-    }),
+    fc.property(
+      fc.oneof(
+        mutated,
+        fc.uint8Array().map((bytes) => Buffer.from(bytes)),
+      ),
+      (bytes) => {
+        const { changes, whole } = readChangeLines(bytes)
+        expect(whole).toBeLessThanOrEqual(bytes.length)
+        const numbers = changes.map((change) => change.seq)
+        expect(numbers).toEqual([...new Set(numbers)].sort((a, b) => a - b))
+      },
+    ),
     { numRuns: FUZZ_RUNS },
   )
 })

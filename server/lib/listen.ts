@@ -1,0 +1,61 @@
+import type { Server } from 'node:net'
+import { NearcastError } from './errors.ts'
+
+/**
+ * Starts listening and gives the port (a free one for 0). `0.0.0.0` means every address, IPv6 too.
+ * Throws `port-taken` with the port, or `config-invalid` when the host or port is none of ours to use.
+ */
+export async function listen(
+  server: Server,
+  where: { readonly name: string; readonly host: string; readonly port: number },
+): Promise<number> {
+  const everywhere = where.host === '0.0.0.0' || where.host === '::'
+  try {
+    await listenOnce(server, everywhere ? '::' : where.host, where.port)
+  } catch (error) {
+    // A kernel without IPv6 knows only the other address.
+    if (!everywhere || codeOf(error) !== 'EAFNOSUPPORT') throw explain(error, where)
+    await listenOnce(server, '0.0.0.0', where.port).catch((second: unknown) => {
+      throw explain(second, where)
+    })
+  }
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : where.port
+}
+
+function listenOnce(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host, port }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+function explain(
+  error: unknown,
+  where: { readonly name: string; readonly host: string; readonly port: number },
+): unknown {
+  switch (codeOf(error)) {
+    case 'EADDRINUSE':
+      return new NearcastError('port-taken', `${where.name}: port ${where.port} is in use`)
+    case 'EACCES':
+      return new NearcastError(
+        'config-invalid',
+        `${where.name}: port ${where.port} needs more rights than this process has`,
+      )
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return new NearcastError(
+        'config-invalid',
+        `${where.name}: host ${where.host} is no address of this machine`,
+      )
+    default:
+      return error
+  }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : ''
+}
