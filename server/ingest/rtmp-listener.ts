@@ -7,7 +7,8 @@ import type { StreamRegistry } from '../stream/registry.ts'
 import { livePlaySource } from './play-live.ts'
 import type { OpenPlay } from './play-source.ts'
 import { PublishGate } from './publish-gate.ts'
-import { RtmpSession, type SessionInfo, type SessionLimits } from './session.ts'
+import { RtmpSession } from './session.ts'
+import type { SessionInfo, SessionLimits } from './session-state.ts'
 import { liveNameOf } from './stream-path.ts'
 
 export interface RtmpListenerDeps {
@@ -108,7 +109,10 @@ export async function startRtmpListener(deps: RtmpListenerDeps): Promise<RtmpLis
   const address = server.address()
   return {
     port: typeof address === 'object' && address !== null ? address.port : deps.port,
-    sessions: () => [...sessions.values()].map((session) => session.info()),
+    sessions: () =>
+      [...sessions.values()]
+        .map((session) => session.info())
+        .filter((info) => info.state !== 'closed'),
     close: () =>
       new Promise((resolve) => {
         checking[Symbol.dispose]()

@@ -8,7 +8,6 @@ import {
   OUT_CHUNK_SIZE,
   writeSetChunkSize,
   writeSetPeerBandwidth,
-  writeUserControl,
   writeWindowAckSize,
 } from '../rtmp/chunk-writer.ts'
 import { RtmpConnection } from '../rtmp/connection.ts'
@@ -19,59 +18,22 @@ import {
   type RtmpCommand,
   type RtmpMetadata,
 } from '../rtmp/read-command.ts'
-import {
-  writeCommand,
-  writeConnectResult,
-  writeResult,
-  writeSampleAccess,
-  writeStatus,
-} from '../rtmp/write-command.ts'
+import { writeConnectResult, writeResult, writeStatus } from '../rtmp/write-command.ts'
 import type { LiveStream, StreamEnd } from '../stream/live-stream.ts'
 import type { StreamRegistry } from '../stream/registry.ts'
-import type { OpenPlay, PlaySource } from './play-source.ts'
-import { PlayerQueue, type QueueLimits } from './player-queue.ts'
+import type { OpenPlay } from './play-source.ts'
+import { Player } from './player.ts'
+import { PlayerQueue } from './player-queue.ts'
 import type { PublishGate } from './publish-gate.ts'
+import {
+  ACTIVE,
+  overdue,
+  type SessionInfo,
+  type SessionLimits,
+  type SessionState,
+  TRANSITIONS,
+} from './session-state.ts'
 import { joinStreamPath } from './stream-path.ts'
-
-export type SessionState = 'handshake' | 'idle' | 'publishing' | 'playing' | 'paused' | 'closed'
-
-const TRANSITIONS: Readonly<Record<SessionState, readonly SessionState[]>> = {
-  handshake: ['idle', 'closed'],
-  idle: ['publishing', 'playing', 'closed'],
-  publishing: ['idle', 'closed'],
-  playing: ['paused', 'idle', 'closed'],
-  paused: ['playing', 'idle', 'closed'],
-  closed: [],
-}
-
-/** One connection as the API shows it; never with its key. */
-export interface SessionInfo {
-  readonly id: number
-  readonly remote: string
-  readonly state: SessionState
-  /** What is published or played. */
-  readonly name: string | undefined
-  /** The program, as it calls itself. */
-  readonly agent: string
-  /** Milliseconds since 1970. */
-  readonly connectedAt: number
-  readonly bytesIn: number
-  readonly bytesOut: number
-  /** Lost by a slow player, or sent unusable by a publisher. */
-  readonly droppedFrames: number
-}
-
-export interface SessionLimits {
-  /** C0 to C2 take two round trips; who needs longer is not there. */
-  readonly handshakeMs: number
-  /** From the handshake, or the end of a stream, to publish or play. */
-  readonly idleMs: number
-  /** Encoders send sound each 21 ms; after so long without a byte the line is dead and viewers should know. */
-  readonly silentMs: number
-  /** A player whose socket took nothing for so long is cut. */
-  readonly stalledMs: number
-  readonly queue: QueueLimits
-}
 
 export interface SessionDeps {
   readonly registry: StreamRegistry
@@ -87,6 +49,8 @@ export interface SessionDeps {
   }
   onClosed(): void
 }
+
+type Severity = 'info' | 'warn' | 'error'
 
 /** The one message stream of a connection: what createStream answers. */
 const STREAM_ID = 1
@@ -117,8 +81,7 @@ export class RtmpSession {
   #agent = ''
   #name: string | undefined
   #publishing: { readonly stream: LiveStream; readonly reader: FlvReader } | undefined
-  #playing: { readonly source: PlaySource; readonly streamId: number } | undefined
-  #reading: Disposable | undefined
+  #player: Player | undefined
   #countedDrops = 0
 
   constructor(id: number, socket: Socket, deps: SessionDeps) {
@@ -138,17 +101,17 @@ export class RtmpSession {
     })
     this.#queue = new PlayerQueue(socket, deps.limits.queue, () => deps.clock.monotonic(), {
       onFinished: () => this.#endPlay(),
-      onOverflow: () => this.#close('the player reads too slowly'),
+      onOverflow: () => this.close('the player reads too slowly'),
     })
     socket.setNoDelay(true)
     socket.setKeepAlive(true, 30_000)
     socket.on('data', (bytes) => this.#onData(bytes))
     socket.on('drain', () => this.#queue.pump())
-    socket.on('end', () => this.#close('the client closed the connection'))
+    socket.on('end', () => this.close('the client closed the connection'))
     // Most players end with a reset.
-    socket.on('error', (error) => this.#close(describeError(error)))
+    socket.on('error', (error) => this.close(describeError(error)))
     socket.on('close', () => {
-      this.#close('the connection closed')
+      this.close('the connection closed')
       deps.onClosed()
     })
   }
@@ -173,47 +136,37 @@ export class RtmpSession {
 
   /** Called each second: closes what is past its deadline. */
   check(): void {
-    const now = this.#deps.clock.monotonic()
-    const { handshakeMs, idleMs, silentMs, stalledMs } = this.#deps.limits
     this.#countDrops()
-    switch (this.#state) {
-      case 'handshake':
-        if (now - this.#stateSince >= handshakeMs) this.#close('no handshake')
-        return
-      case 'idle':
-        if (now - this.#stateSince >= idleMs) this.#close('neither published nor played')
-        return
-      case 'publishing':
-        if (now - this.#lastBytes >= silentMs) this.#close('the publisher fell silent')
-        return
-      case 'playing':
-      case 'paused':
-        if (this.#queue.stalledMs() >= stalledMs) this.#close('the player stopped reading')
-        return
-      case 'closed':
-        return
-      default:
-        assertNever(this.#state)
-    }
+    const now = this.#deps.clock.monotonic()
+    const reason = overdue(this.#state, this.#deps.limits, {
+      stateMs: now - this.#stateSince,
+      bytesMs: now - this.#lastBytes,
+      stalledMs: this.#queue.stalledMs(),
+    })
+    if (reason !== undefined) this.close(reason)
   }
 
   /** Ends the connection at once; a stream it publishes ends with `end`. */
-  close(reason: string, end: StreamEnd = 'stopped'): void {
-    this.#close(reason, end)
+  close(reason: string, end: StreamEnd = 'lost', level: Severity = 'info'): void {
+    this.#leave(reason, end, level)
+    this.#socket.destroy()
   }
 
   /** The only place that changes the state. */
-  #to(state: SessionState, reason: string): void {
+  #to(state: SessionState, reason: string, level: Severity = 'info'): void {
     const from = this.#state
     if (!TRANSITIONS[from].includes(state)) {
       throw new NearcastError('bad-request', `${state} while ${from}`)
     }
     this.#state = state
     this.#stateSince = this.#deps.clock.monotonic()
-    const shown = state === 'publishing' || state === 'playing' || ACTIVE.has(from)
-    const fields = { from, to: state, name: this.#name, reason }
-    if (shown) this.#log.info('rtmp session', fields)
-    else this.#log.debug('rtmp session', fields)
+    const shown = level !== 'info' || ACTIVE.has(state) || ACTIVE.has(from)
+    this.#log[shown ? level : 'debug']('rtmp session', {
+      from,
+      to: state,
+      name: this.#name,
+      reason,
+    })
   }
 
   #onData(bytes: Buffer): void {
@@ -281,8 +234,7 @@ export class RtmpSession {
         this.#pause(command.paused)
         return
       case 'seek':
-        // ffmpeg shows nothing more until its seek is answered; live goes on where it is.
-        if (this.#playing) this.#status('NetStream.Seek.Notify', 'Live cannot be sought.')
+        this.#player?.seek()
         return
       case 'fc-unpublish':
       case 'close-stream':
@@ -343,47 +295,25 @@ export class RtmpSession {
   #play(command: RtmpCommand & { kind: 'play' }): void {
     if (this.#state !== 'idle') throw new NearcastError('bad-request', `play while ${this.#state}`)
     const source = this.#deps.openPlay(joinStreamPath(this.#app ?? '', command.name))
-    const streamId = command.streamId
     if (!source) {
-      this.#refuse(streamId, 'NetStream.Play.StreamNotFound', 'Nobody is sending this stream.')
+      this.#refuse(
+        command.streamId,
+        'NetStream.Play.StreamNotFound',
+        'Nobody is sending this stream.',
+      )
       return
     }
     this.#name = source.name
-    this.#playing = { source, streamId }
+    this.#player = new Player(source, command.streamId, this.#queue)
     this.#to('playing', this.#agent)
-    this.#write(writeUserControl('streamBegin', streamId))
-    this.#status('NetStream.Play.Reset', 'Playing and resetting.')
-    this.#status('NetStream.Play.Start', 'Started playing.')
-    this.#write(writeSampleAccess(streamId))
-    this.#startReading()
+    this.#player.begin()
   }
 
   #pause(paused: boolean): void {
-    if (!this.#playing || (this.#state === 'paused') === paused) return
+    if (!this.#player || (this.#state === 'paused') === paused) return
     this.#to(paused ? 'paused' : 'playing', 'the player asked')
-    if (paused) {
-      this.#stopReading()
-      this.#status('NetStream.Pause.Notify', 'Paused.')
-    } else {
-      this.#status('NetStream.Unpause.Notify', 'Playing.')
-      this.#startReading()
-    }
-  }
-
-  #startReading(): void {
-    if (!this.#playing) return
-    const { source, streamId } = this.#playing
-    this.#queue.join()
-    this.#reading = source.start(this.#queue, streamId)
-    this.#queue.joined()
-    // The socket may have failed while it was written to.
-    if (this.#state === 'closed') this.#stopReading()
-  }
-
-  #stopReading(): void {
-    this.#reading?.[Symbol.dispose]()
-    this.#reading = undefined
-    this.#queue.dropFrames()
+    if (paused) this.#player.pause()
+    else this.#player.resume()
   }
 
   /** deleteStream and its kin: the connection may publish or play again. */
@@ -391,11 +321,13 @@ export class RtmpSession {
     if (this.#publishing) {
       this.#publishing.stream.end('ended')
       this.#publishing = undefined
-      this.#status('NetStream.Unpublish.Success', 'The stream has ended.')
+      this.#write(
+        writeStatus(STREAM_ID, 'status', 'NetStream.Unpublish.Success', 'The stream has ended.'),
+      )
       this.#to('idle', 'unpublished')
-    } else if (this.#playing) {
-      this.#stopReading()
-      this.#playing = undefined
+    } else if (this.#player) {
+      this.#player.stop()
+      this.#player = undefined
       this.#to('idle', 'stopped playing')
     }
     this.#name = undefined
@@ -403,45 +335,28 @@ export class RtmpSession {
 
   /** The stream this player watched has ended and everything was written. */
   #endPlay(): void {
-    if (!this.#playing || this.#state === 'closed') return
-    const { streamId } = this.#playing
-    const complete = { level: 'status', code: 'NetStream.Play.Complete', description: '' }
-    const ending = Buffer.concat([
-      writeStatus(streamId, 'status', 'NetStream.Play.UnpublishNotify', 'The stream has ended.'),
-      writeCommand(streamId, 'onPlayStatus', 0, null, complete),
-      writeUserControl('streamEof', streamId),
-    ])
-    this.#finish('the stream ended', ending, ENDING_MS)
-  }
-
-  #status(code: `NetStream.${string}`, description: string): void {
-    const streamId = this.#playing?.streamId ?? STREAM_ID
-    this.#write(writeStatus(streamId, 'status', code, description))
+    if (this.#player) this.#finish('the stream ended', this.#player.lastWords(), ENDING_MS)
   }
 
   /** All that goes out passes the queue: an answer must not come between the pieces of a frame. */
   #write(bytes: Buffer): void {
     if (this.#state === 'closed') return
     this.#queue.send(bytes)
-    if (!this.#playing && this.#queue.queuedBytes > ANSWER_BYTES_MAX) {
+    if (!this.#player && this.#queue.queuedBytes > ANSWER_BYTES_MAX) {
       throw new NearcastError('limit-exceeded', 'the client does not read its answers')
     }
   }
 
   #fail(error: unknown): void {
-    const known = error instanceof NearcastError
-    if (known && this.#publishing && error.code.startsWith('media-')) {
-      this.#log.warn('rtmp publisher refused', { name: this.#name, error: describeError(error) })
+    const reason = describeError(error)
+    if (!(error instanceof NearcastError) || error.code === 'internal') {
+      this.close(reason, 'lost', 'error')
+    } else if (this.#publishing && error.code.startsWith('media-')) {
       this.#deps.counters.refused.add()
-      this.#refuse(STREAM_ID, 'NetStream.Publish.Rejected', error.message)
-      return
+      this.#refuse(STREAM_ID, 'NetStream.Publish.Rejected', reason)
+    } else {
+      this.close(reason, 'lost', 'warn')
     }
-    const message =
-      known && error.code !== 'internal' ? 'rtmp client broke the rules' : 'rtmp session failed'
-    const fields = { state: this.#state, name: this.#name, error: describeError(error) }
-    if (known && error.code !== 'internal') this.#log.warn(message, fields)
-    else this.#log.error(message, fields)
-    this.#close('bad input')
   }
 
   /** A publisher whose stream was given to another: destroyed, because OBS shows LIVE on a half-closed socket. */
@@ -449,7 +364,7 @@ export class RtmpSession {
     if (this.#state === 'closed') return
     this.#deps.gate.displaced(this.#name ?? '', this.address)
     this.#socket.write(writeStatus(STREAM_ID, 'error', 'NetStream.Publish.BadName', reason))
-    this.#close(reason, 'replaced')
+    this.close(reason, 'replaced')
   }
 
   /** Says why and closes: what the client still sends is read and dropped, or a reset would overtake the reason. */
@@ -458,22 +373,17 @@ export class RtmpSession {
   }
 
   #finish(reason: string, lastWords: Buffer, lingerMs: number): void {
-    this.#leave(reason, 'lost')
+    this.#leave(reason, 'lost', 'info')
     this.#socket.end(lastWords)
     this.#deps.clock.after(lingerMs, () => this.#socket.destroy())
   }
 
-  #close(reason: string, end: StreamEnd = 'lost'): void {
-    this.#leave(reason, end)
-    this.#socket.destroy()
-  }
-
   /** To `closed`, once: the stream it published ends, the stream it played is let go. */
-  #leave(reason: string, end: StreamEnd): void {
+  #leave(reason: string, end: StreamEnd, level: Severity): void {
     if (this.#state === 'closed') return
-    this.#to('closed', reason)
+    this.#to('closed', reason, level)
     this.#countDrops()
-    this.#reading?.[Symbol.dispose]()
+    this.#player?.stop()
     this.#publishing?.stream.end(end)
   }
 
@@ -487,5 +397,3 @@ export class RtmpSession {
     this.#countedDrops = dropped
   }
 }
-
-const ACTIVE: ReadonlySet<SessionState> = new Set(['publishing', 'playing', 'paused'])
