@@ -1,23 +1,35 @@
+import type { NearcastError } from '../lib/errors.ts'
 import type { Generation } from './generation.ts'
 import { Evictable } from './sieve.ts'
 
 /** Field names in lower case; a field that came several times is an array. */
 export type StoredFields = Readonly<Record<string, string | readonly string[]>>
 
+/** Where the change log stood before the origin was asked: what was invalidated since is not to be served. */
+export interface ChangeStamp {
+  readonly epoch: string
+  readonly seq: number
+  /** The same for this process alone: its own unsafe requests (RFC 9111 §4.4). */
+  readonly localSeq: number
+}
+
 /** What the origin said and when: all that freshness, conditions and invalidation are decided by. Times are milliseconds since 1970. */
 export interface ObjectFacts {
   readonly distribution: string
   /** As the viewer sees it, without the query: what invalidations name. */
   readonly path: string
+  readonly method: string
   readonly status: number
-  readonly headers: StoredFields
-  /** Names and values in turn, ready to be sent. */
+  readonly responseFields: StoredFields
+  readonly requestTime: number
+  readonly responseTime: number
+  /** The origin was asked with Authorization. */
+  readonly authorized: boolean
+  /** Names and values in turn, ready to be sent to any viewer. */
   readonly flat: readonly string[]
-  readonly requestedAt: number
-  readonly receivedAt: number
-  /** Position in the change log before the origin was asked: `epoch` and number. */
-  readonly changeEpoch: string
-  readonly changeSeq: number
+  readonly stamp: ChangeStamp
+  /** The origin gave no answer but this failure. */
+  readonly failure?: NearcastError | undefined
 }
 
 /** One answer of an origin under its key and variant. A 304 replaces the facts; the bytes belong to the generation. */
@@ -48,6 +60,7 @@ export class StoredObject extends Evictable {
   get facts(): ObjectFacts {
     return this.#facts
   }
+
   /** After a 304: the same bytes, newer facts. */
   refresh(facts: ObjectFacts): void {
     this.#facts = facts

@@ -1,0 +1,82 @@
+import type { Fields, OriginRequest } from '../http/message.ts'
+import { fieldLine } from '../http/fields.ts'
+import { writeCacheStatus } from '../http/cache-status.ts'
+import type { EdgeContext } from './edge-context.ts'
+import type { Exchange } from './match-request.ts'
+import { askOrigin, originFetch } from './origin-fetch.ts'
+import { sendMessage } from './send-message.ts'
+import type { Viewer } from './viewer.ts'
+
+/**
+ * Answers without the cache: live, behaviors that keep nothing, and the methods that change things. The request's body goes to the
+ * origin as it comes in.
+ */
+export async function answerDirect(
+  context: EdgeContext,
+  viewer: Viewer,
+  exchange: Exchange,
+  why: NonNullable<Exchange['direct']>,
+): Promise<void> {
+  const { request } = viewer
+  const live = why === 'origin'
+  const options = {
+    method: exchange.method,
+    signal: viewer.signal,
+    minChange: context.deps.state().position,
+  }
+  const fetch = live
+    ? liveRequest(exchange, options)
+    : originFetch(exchange, {
+        ...options,
+        body: hasBody(viewer.headers) ? request : null,
+        onInformational: (status, headers) => inform(viewer, status, headers),
+      })
+  const message = await askOrigin(fetch)
+  const { status } = message
+  viewer.result = status >= 400 ? 'Error' : 'Miss'
+  if (why === 'method' && status < 400) forgetChanged(context, exchange, message.headers)
+  if (viewer.gone) return
+  await sendMessage(viewer, exchange, message, live ? LIVE : why === 'method' ? METHOD : BYPASS)
+}
+
+// A live origin knows what matters to it: the viewer's fields go as they are, nothing is copied.
+function liveRequest(
+  exchange: Exchange,
+  options: Pick<OriginRequest, 'method' | 'signal' | 'minChange'>,
+): { readonly exchange: Exchange; readonly request: OriginRequest } {
+  const { originPath: path, originQuery: query, headers } = exchange
+  return { exchange, request: { ...options, path, query, headers, body: null } }
+}
+
+/** RFC 9111 §4.4: the request's own path, and those of Location and Content-Location on the same host. */
+function forgetChanged(context: EdgeContext, exchange: Exchange, headers: Fields): void {
+  if (exchange.method === 'OPTIONS') return
+  const { id } = exchange.distribution
+  context.forget(id, exchange.path)
+  const base = `http://${fieldLine(exchange.headers, 'host') ?? 'localhost'}${exchange.path}`
+  for (const name of ['location', 'content-location']) {
+    const value = fieldLine(headers, name)
+    if (value === undefined || !URL.canParse(value, base) || !URL.canParse(base)) continue
+    const target = new URL(value, base)
+    if (target.host === new URL(base).host) context.forget(id, target.pathname)
+  }
+}
+
+function hasBody(headers: Fields): boolean {
+  return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
+}
+
+/** RFC 8297: hints reach the viewer before the answer; HTTP/1.0 knows no 1xx. */
+function inform(viewer: Viewer, status: number, headers: Fields): void {
+  const { response, request } = viewer
+  const link = headers['link']
+  if (status !== 103 || link === undefined || response.headersSent) return
+  if (request.httpVersionMajor === 1 && request.httpVersionMinor === 0) return
+  response.writeEarlyHints({ link: typeof link === 'string' ? link : [...link] })
+}
+
+const cacheStatus = (reason: 'bypass' | 'method') =>
+  writeCacheStatus({ cache: 'nearcast', outcome: { kind: 'forward', reason } })
+const LIVE = ['Cache-Status', cacheStatus('bypass')]
+const BYPASS = [...LIVE, 'X-Cache', 'Miss from nearcast']
+const METHOD = ['Cache-Status', cacheStatus('method'), 'X-Cache', 'Miss from nearcast']

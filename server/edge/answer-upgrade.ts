@@ -1,0 +1,127 @@
+import { type IncomingMessage, STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { endToEndFields } from '../http/fields.ts'
+import type { Fields } from '../http/message.ts'
+import { ERRORS, NearcastError } from '../lib/errors.ts'
+import type { EdgeContext } from './edge-context.ts'
+import { matchRequest } from './match-request.ts'
+import { collect } from '../lib/bytes.ts'
+import { bodyChunks } from './stored-answer.ts'
+
+export interface UpgradeRequest {
+  readonly request: IncomingMessage
+  readonly socket: Duplex
+  readonly head: Buffer
+  readonly id: string
+}
+
+/** Without a byte for so long the two sides are parted (CloudFront's 10 minutes), in milliseconds. */
+const IDLE_MS = 600_000
+/** Longest body of a refusal that is handed on. */
+const REFUSAL_BYTES_MAX = 64 * 1024
+
+/** Joins a viewer who asks for another protocol (WebSocket) with the origin; a refusal is handed on. Takes over the socket. */
+export async function answerUpgrade(context: EdgeContext, asked: UpgradeRequest): Promise<void> {
+  const { request, socket, id } = asked
+  const { deps } = context
+  const gone = new AbortController()
+  socket.on('error', () => socket.destroy())
+  socket.once('close', () => gone.abort(new NearcastError('unavailable', 'the viewer has gone')))
+  const headers = request.headers as Fields
+  const match = matchRequest({
+    method: request.method ?? '',
+    target: request.url ?? '',
+    headers,
+    distributions: deps.state().distributions,
+    origins: deps.origins,
+  })
+  if (match.kind !== 'matched' || match.exchange.origin.caching === 'none' || match.exchange.open) {
+    const code = match.kind === 'refused' ? match.code : 'bad-request'
+    refuse(socket, ERRORS[code][0], `${code}: no other protocol is spoken here\n`, id)
+    return
+  }
+  const { exchange } = match
+  let answer: Awaited<ReturnType<typeof exchange.origin.fetch>>
+  try {
+    answer = await exchange.origin.fetch({
+      method: exchange.method,
+      path: exchange.originPath,
+      query: exchange.query,
+      headers: upgradeFields(headers),
+      body: null,
+      signal: gone.signal,
+      minChange: deps.state().position,
+    })
+  } catch (error) {
+    const code = error instanceof NearcastError ? error.code : 'origin-failed'
+    refuse(socket, ERRORS[code][0], `${code}: ${ERRORS[code][1]}\n`, id)
+    return
+  }
+  if (answer.kind === 'message') {
+    const body = await collect(bodyChunks(answer.body), REFUSAL_BYTES_MAX)
+    refuse(socket, answer.status, body.toString('utf8'), id)
+    return
+  }
+  if (gone.signal.aborted) {
+    answer.socket.destroy()
+    return
+  }
+  socket.write(headOf(answer.headers, id))
+  join(context, asked, answer.socket, answer.head)
+}
+
+function join(
+  { deps }: EdgeContext,
+  { socket, head }: UpgradeRequest,
+  origin: Duplex,
+  originHead: Uint8Array,
+): void {
+  let active = true
+  const part = () => {
+    idle[Symbol.dispose]()
+    socket.destroy()
+    origin.destroy()
+  }
+  const idle = deps.clock.every(IDLE_MS, () => {
+    if (!active) part()
+    active = false
+  })
+  const touch = () => {
+    active = true
+  }
+  for (const side of [socket, origin]) {
+    side.on('data', touch)
+    side.on('error', part)
+    side.on('close', part)
+  }
+  if (originHead.length > 0) socket.write(originHead)
+  if (head.length > 0) origin.write(head)
+  socket.pipe(origin)
+  origin.pipe(socket)
+}
+
+/** Connection and Upgrade are what this request is about (RFC 9110 §7.8); everything else goes end to end. */
+function upgradeFields(headers: Fields): Fields {
+  const { host: _, ...fields } = endToEndFields(headers)
+  return { ...fields, connection: 'Upgrade', upgrade: headers['upgrade'] ?? '' }
+}
+
+function headOf(headers: Fields, id: string): string {
+  const lines = ['HTTP/1.1 101 Switching Protocols']
+  const all = { connection: 'Upgrade', ...headers, 'x-nearcast-request-id': id }
+  for (const [name, value] of Object.entries(all))
+    for (const one of typeof value === 'string' ? [value] : value) lines.push(`${name}: ${one}`)
+  return `${lines.join('\r\n')}\r\n\r\n`
+}
+
+function refuse(socket: Duplex, status: number, text: string, id: string): void {
+  const body = Buffer.from(text)
+  const lines = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+    'Content-Type: text/plain; charset=utf-8',
+    `Content-Length: ${body.length}`,
+    `X-Nearcast-Request-Id: ${id}`,
+    'Connection: close',
+  ]
+  socket.end(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`), body]))
+}

@@ -1,0 +1,180 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { ChangeStamp } from '../cache/stored-object.ts'
+import { InvalidationIndex } from '../distribution/invalidation-index.ts'
+import { describeError, NearcastError } from '../lib/errors.ts'
+import { readableToken, systemRandom } from '../lib/random.ts'
+import { answerCached } from './answer-cached.ts'
+import { answerDirect } from './answer-direct.ts'
+import type { Changes } from './decide.ts'
+import type { EdgeContext, EdgeCounters, EdgeDeps } from './edge-context.ts'
+import { errorAnswerOf, sendError } from './error-answer.ts'
+import { Flights } from './flights.ts'
+import { type Match, matchRequest } from './match-request.ts'
+import { answerUpgrade } from './answer-upgrade.ts'
+import { Viewer } from './viewer.ts'
+
+export interface Edge {
+  handle(request: IncomingMessage, response: ServerResponse): void
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void
+}
+
+const STUCK_MS = 30_000
+const LOCAL_INVALIDATIONS_MAX = 10_000
+
+/** HTTP to viewers, on bare node:http: match, decide, serve. */
+export function createEdge(deps: EdgeDeps): Edge {
+  const local = new InvalidationIndex(LOCAL_INVALIDATIONS_MAX)
+  let localSeq = 0
+  const changes = (): Changes => {
+    const { invalidations, position } = deps.state()
+    return { epoch: epochOf(position), log: invalidations, local }
+  }
+  const stamp = (): ChangeStamp => {
+    const { position, seq } = deps.state()
+    return { epoch: epochOf(position), seq, localSeq }
+  }
+  const context: EdgeContext = {
+    deps,
+    flights: new Flights({
+      cache: deps.cache,
+      clock: deps.clock,
+      position: () => deps.state().position,
+      changes,
+      stamp,
+    }),
+    counters: countersOf(deps),
+    changes,
+    stamp,
+    forget(distribution, path) {
+      localSeq++
+      local.add({ seq: localSeq, distribution, paths: [path] })
+    },
+  }
+  const random = deps.random ?? systemRandom
+  const prefix = readableToken(random, 10)
+  let count = 0
+  const nextId = () => `${prefix}${(count++).toString(36)}`
+  const stuckMs = deps.stuckMs ?? STUCK_MS
+
+  return {
+    handle(request, response) {
+      const viewer = new Viewer(request, response, nextId(), stuckMs)
+      watch(context, viewer)
+      answer(context, viewer).catch((error: unknown) => fail(context, viewer, error))
+    },
+    upgrade(request, socket, head) {
+      answerUpgrade(context, { request, socket, head, id: nextId() }).catch((error: unknown) => {
+        deps.log.warn('upgrade failed', { error: describeError(error) })
+        socket.destroy()
+      })
+    },
+  }
+}
+
+async function answer(context: EdgeContext, viewer: Viewer): Promise<void> {
+  const { deps } = context
+  const { request } = viewer
+  const match = matchRequest({
+    method: request.method ?? '',
+    target: request.url ?? '',
+    headers: viewer.headers,
+    distributions: deps.state().distributions,
+    origins: deps.origins,
+  })
+  if (match.kind !== 'matched') return answerHere(viewer, match)
+  const { exchange } = match
+  if (exchange.direct) return answerDirect(context, viewer, exchange, exchange.direct)
+  return answerCached(context, viewer, exchange)
+}
+
+function answerHere(viewer: Viewer, match: Exclude<Match, { kind: 'matched' }>): void {
+  if (match.kind === 'options') {
+    viewer.head(204, PREFLIGHT, ['Allow', match.allow])
+    viewer.end()
+    return
+  }
+  const failure = new NearcastError(match.code, match.message)
+  sendError(viewer, errorAnswerOf(failure, match.allow === undefined ? [] : ['Allow', match.allow]))
+}
+
+// Fetch standard, CORS-preflight: a day is the most that browsers keep.
+const PREFLIGHT = [
+  'Access-Control-Allow-Origin',
+  '*',
+  'Access-Control-Allow-Methods',
+  'GET, HEAD, OPTIONS',
+  'Access-Control-Allow-Headers',
+  '*, Range, If-Range, If-None-Match, If-Modified-Since',
+  'Access-Control-Max-Age',
+  '86400',
+]
+
+function fail(context: EdgeContext, viewer: Viewer, error: unknown): void {
+  if (viewer.gone) return
+  const known = error instanceof NearcastError
+  const { log } = context.deps
+  const facts = { request: viewer.id, url: viewer.request.url, error: describeError(error) }
+  if (!known) log.error('request failed', facts)
+  else if (error.status >= 500) log.warn('request failed', facts)
+  viewer.result = 'Error'
+  if (viewer.response.headersSent) {
+    viewer.cut()
+    return
+  }
+  const failure = known ? error : new NearcastError('internal', 'see the log', { cause: error })
+  sendError(viewer, errorAnswerOf(failure, CORS_ON_ERRORS))
+}
+
+// A player on another page can only say what went wrong when it may read the answer.
+const CORS_ON_ERRORS = ['Access-Control-Allow-Origin', '*']
+
+/** Counts the request and writes its line when its connection is done with it. */
+function watch({ deps, counters }: EdgeContext, viewer: Viewer): void {
+  const startedAt = deps.clock.now()
+  const startedMonotonic = deps.clock.monotonic()
+  const { request, response } = viewer
+  response.once('close', () => {
+    counters.requests.add()
+    counters.bytes.add(viewer.sentBytes)
+    const { result } = viewer
+    if (result === 'Error') counters.errors.add()
+    else if (result === 'Miss') counters.misses.add()
+    else counters.hits.add()
+    deps.accessLog?.({
+      at: startedAt,
+      edge: deps.edgeId,
+      requestId: viewer.id,
+      address: request.socket.remoteAddress ?? '',
+      method: request.method ?? '',
+      host: request.headers.host ?? '',
+      target: request.url ?? '',
+      status: response.headersSent ? response.statusCode : 0,
+      bytes: viewer.sentBytes,
+      seconds: (deps.clock.monotonic() - startedMonotonic) / 1000,
+      result,
+      complete: response.writableFinished,
+      referer: request.headers.referer ?? '',
+      userAgent: request.headers['user-agent'] ?? '',
+      range: request.headers.range ?? '',
+      protocol: `HTTP/${request.httpVersion}`,
+    })
+  })
+}
+
+function countersOf({ metrics, cache }: EdgeDeps): EdgeCounters {
+  metrics.gauge('nearcast_cache_bytes', 'bytes held by the cache', () => cache.bytes)
+  metrics.gauge('nearcast_cache_objects', 'answers held by the cache', () => cache.stats().objects)
+  return {
+    requests: metrics.counter('nearcast_edge_requests_total', 'requests of viewers'),
+    hits: metrics.counter('nearcast_edge_hits_total', 'requests answered from the cache'),
+    misses: metrics.counter('nearcast_edge_misses_total', 'requests that an origin answered'),
+    errors: metrics.counter('nearcast_edge_errors_total', 'requests answered with an error'),
+    bytes: metrics.counter('nearcast_edge_bytes_total', 'body bytes sent to viewers'),
+  }
+}
+
+function epochOf(position: string): string {
+  const colon = position.lastIndexOf(':')
+  return colon < 0 ? position : position.slice(0, colon)
+}

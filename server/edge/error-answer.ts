@@ -1,0 +1,80 @@
+import { STATUS_CODES } from 'node:http'
+import { ERRORS, type NearcastError } from '../lib/errors.ts'
+import type { Viewer } from './viewer.ts'
+
+/** What the edge says itself when there is no answer of an origin. */
+export interface ErrorAnswer {
+  readonly status: number
+  readonly code: string
+  readonly message: string
+  /** Names and values in turn. */
+  readonly fields: readonly string[]
+}
+
+export function errorAnswerOf(error: NearcastError, fields: readonly string[]): ErrorAnswer {
+  return { status: error.status, code: error.code, message: publicMessage(error), fields }
+}
+
+/** Sends an error as a page to browsers, as JSON to programs; never kept by caches on the way. */
+export function sendError(viewer: Viewer, answer: ErrorAnswer): void {
+  const { response, request } = viewer
+  if (response.headersSent) {
+    viewer.cut()
+    return
+  }
+  const html = String(request.headers.accept ?? '').includes('text/html')
+  const body = Buffer.from(html ? page(answer, viewer.id) : json(answer, viewer.id))
+  const type = html ? 'text/html; charset=utf-8' : 'application/json'
+  // The rest of a request that was not read must not be taken for the next one.
+  const close = request.complete ? [] : ['Connection', 'close']
+  viewer.head(answer.status, answer.fields, [
+    'Content-Type',
+    type,
+    'Content-Length',
+    String(body.length),
+    'Cache-Control',
+    'no-store',
+    'X-Content-Type-Options',
+    'nosniff',
+    ...close,
+  ])
+  if (request.method === 'HEAD') viewer.end()
+  else viewer.end(body)
+}
+
+// Failures of an origin can name addresses and buckets: those go to the log, the viewer gets the meaning.
+function publicMessage(error: NearcastError): string {
+  return error.status < 500 ? error.message.slice(error.code.length + 2) : ERRORS[error.code][1]
+}
+
+function json({ code, message }: ErrorAnswer, requestId: string): string {
+  return `${JSON.stringify({ code, message, requestId })}\n`
+}
+
+function page({ status, code, message }: ErrorAnswer, requestId: string): string {
+  const title = `${status} ${STATUS_CODES[status] ?? ''}`.trim()
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>${escape(title)}</title>
+<style>
+  :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
+  body { min-height: 100vh; margin: 0; display: grid; place-items: center; background: Canvas; color: CanvasText }
+  main { max-width: 34rem; padding: 2rem }
+  h1 { margin: 0 0 .5rem; font-size: 1.6rem; font-weight: 650 }
+  p { margin: .25rem 0; overflow-wrap: anywhere }
+  small { opacity: .6 }
+</style>
+<main>
+  <h1>${escape(title)}</h1>
+  <p>${escape(message)}</p>
+  <p><small>${escape(code)} · request ${escape(requestId)}</small></p>
+</main>
+</html>
+`
+}
+
+function escape(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;')
+}

@@ -1,0 +1,284 @@
+import type { Cache } from '../cache/cache.ts'
+import type { Source } from '../cache/fill.ts'
+import type { Generation } from '../cache/generation.ts'
+import type { ChangeStamp, ObjectFacts, StoredObject } from '../cache/stored-object.ts'
+import { type Freshness, currentAge, freshnessOf } from '../distribution/freshness.ts'
+import type { ForwardReason } from '../http/cache-status.ts'
+import { fieldLine, listMembers } from '../http/fields.ts'
+import type { Fields, OriginMessage } from '../http/message.ts'
+import { parseRangeSpecs } from '../http/range.ts'
+import type { Clock } from '../lib/clock.ts'
+import { NearcastError } from '../lib/errors.ts'
+import { mayServeOnError } from './decide.ts'
+import type { Exchange } from './match-request.ts'
+import { askOrigin, originFetch } from './origin-fetch.ts'
+import {
+  type BodyFacts,
+  bodyChunks,
+  bodyFactsOf,
+  dropBody,
+  factsOf,
+  flatten,
+  rangeSource,
+  refreshedFacts,
+} from './stored-answer.ts'
+import { generationIdOf, storeKeyOf } from './store-path.ts'
+
+/** How the origin was asked, for Cache-Status and X-Cache. */
+export interface Forwarded {
+  readonly reason: ForwardReason
+  /** What the origin answered; undefined when it gave none. */
+  readonly status: number | undefined
+  readonly stored: boolean
+}
+
+export type Fetched =
+  | {
+      readonly kind: 'object'
+      readonly object: StoredObject
+      readonly forwarded: Forwarded
+      /** Fields for the first viewer when they are more than others may see. */
+      readonly flat?: readonly string[] | undefined
+      /** Others who wait may have it too. */
+      readonly shareable: boolean
+    }
+  /** Not to be kept: for the one viewer who began it. */
+  | { readonly kind: 'pass'; readonly message: OriginMessage; readonly forwarded: Forwarded }
+
+export interface FetchDeps {
+  readonly cache: Cache
+  readonly clock: Clock
+  /** `EPOCH:SEQ` that origins must know when they answer. */
+  readonly position: () => string
+}
+
+export interface FetchTask {
+  readonly exchange: Exchange
+  /** What is stored and may be valid still. */
+  readonly stale: StoredObject | undefined
+  readonly reason: ForwardReason
+  /** Taken before the origin is asked. */
+  readonly stamp: ChangeStamp
+  readonly controller: AbortController
+}
+
+interface Answered extends FetchTask {
+  readonly message: OriginMessage
+  readonly facts: ObjectFacts
+  readonly freshness: Freshness
+}
+
+/** After an origin failed and its stale answer was served, it is left alone so long. */
+const ERROR_REST_SECONDS = 10
+
+/** Asks the origin for what an exchange needs and files the answer. Rejects when there is none and none before it may be served. */
+export async function fetchObject(deps: FetchDeps, task: FetchTask): Promise<Fetched> {
+  const { exchange, stale, controller } = task
+  const headers = stale ? conditionsOf(stale) : rangeOf(exchange)
+  const requestTime = deps.clock.now()
+  const asked = originFetch(exchange, {
+    method: exchange.method,
+    headers,
+    signal: controller.signal,
+    minChange: deps.position(),
+  })
+  let message: OriginMessage
+  try {
+    message = await askOrigin(asked)
+  } catch (error) {
+    if (controller.signal.aborted) throw error
+    if (unsatisfied(error, undefined) && headers['range'] !== undefined)
+      return askForHead(deps, task)
+    return failed(deps, task, error, requestTime)
+  }
+  if (unsatisfied(undefined, message.status) && headers['range'] !== undefined) {
+    await dropBody(message.body)
+    return askForHead(deps, task)
+  }
+  const times = { requestTime, responseTime: deps.clock.now() }
+  const { stamp } = task
+  if (message.status === 304 && stale) {
+    const facts = refreshedFacts(stale.facts, message.headers, times, stamp, exchange.open)
+    stale.refresh(facts)
+    const forwarded = { reason: task.reason, status: 304, stored: true }
+    return { kind: 'object', object: stale, forwarded, shareable: isFresh(facts, exchange, times) }
+  }
+  if (message.status >= 500 && stale) {
+    const kept = restStale(deps, task, stale, message.status)
+    if (kept) {
+      await dropBody(message.body)
+      return kept
+    }
+  }
+  const facts = factsOf(asked, message, times, stamp)
+  const freshness = freshnessOf(facts, exchange.behavior)
+  const answered = { ...task, message, facts, freshness }
+  return exchange.method === 'HEAD' ? fileHead(deps, answered) : file(deps, answered)
+}
+
+/** Where missing bytes of a generation are asked for; undefined when they can't be. */
+export function sourceOf(
+  deps: FetchDeps,
+  exchange: Exchange,
+  generation: Generation,
+): Source | undefined {
+  if (!generation.rangeable || generation.etag === undefined) return undefined
+  const ask = (headers: Fields, signal: AbortSignal) =>
+    askOrigin(originFetch(exchange, { method: 'GET', headers, signal, minChange: deps.position() }))
+  return rangeSource(ask, generation.etag)
+}
+
+/** A whole answer: kept and filled from its body, or passed. */
+async function file(deps: FetchDeps, answered: Answered): Promise<Fetched> {
+  const { exchange, message, facts, freshness, stale } = answered
+  const body = bodyFactsOf(message, exchange.origin.ranges)
+  if (!freshness.store || !body) {
+    if (stale && message.status < 500) deps.cache.remove(stale)
+    return pass(answered)
+  }
+  const generation = generationOf(deps.cache, exchange, body)
+  // Readers who wait for this answer take their places before the hold is released.
+  const hold = generation.hold()
+  setImmediate(() => hold[Symbol.dispose]())
+  const source = sourceOf(deps, exchange, generation)
+  const run = { start: body.start, body: bodyChunks(message.body) }
+  generation.fillFrom(run, body.end, source, answered.controller)
+  return keep(deps, answered, freshness, generation, flatten(facts.responseFields, exchange.open))
+}
+
+/** RFC 9111 §4.3.5: what HEAD says of an object updates it or does away with it; with a strong etag it begins one. */
+async function fileHead(deps: FetchDeps, answered: Answered): Promise<Fetched> {
+  const { exchange, message, freshness, stale } = answered
+  await dropBody(message.body)
+  const length = fieldLine(message.headers, 'content-length')
+  const size = length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined
+  const shape = { ...message, body: never(), headers: message.headers }
+  const body = bodyFactsOf(shape, exchange.origin.ranges)
+  const known = stale?.generation
+  if (stale && (known?.etag !== body?.etag || (size !== undefined && known?.size !== size)))
+    deps.cache.remove(stale)
+  if (!freshness.store || !body?.rangeable || message.status !== 200) return pass(answered)
+  const generation = generationOf(deps.cache, exchange, body)
+  return keep(deps, answered, freshness, generation, undefined)
+}
+
+function keep(
+  deps: FetchDeps,
+  answered: Answered,
+  freshness: Freshness & { store: true },
+  generation: Generation,
+  own: readonly string[] | undefined,
+): Fetched {
+  const { exchange, message, facts } = answered
+  const vary = listMembers(fieldLine(message.headers, 'vary'))
+  const { omitFields } = freshness
+  const common =
+    omitFields.length === 0
+      ? facts
+      : { ...facts, flat: flatten(facts.responseFields, exchange.open, omitFields) }
+  const object = deps.cache.store(exchange.key, vary, exchange.headers, common, generation)
+  const forwarded = { reason: answered.reason, status: message.status, stored: true }
+  const shareable = isFresh(facts, exchange, facts)
+  const flat = omitFields.length === 0 ? undefined : own
+  return { kind: 'object', object, forwarded, flat, shareable }
+}
+
+function pass({ message, reason }: Answered): Fetched {
+  const forwarded = { reason, status: message.status, stored: false }
+  return { kind: 'pass', message, forwarded }
+}
+
+function generationOf(cache: Cache, exchange: Exchange, body: BodyFacts): Generation {
+  const { etag, size, rangeable } = body
+  const key = exchange.origin.ranges ? storeKeyOf(exchange.originPath) : undefined
+  if (!rangeable || key === undefined || etag === undefined)
+    return cache.ownGeneration({ etag, size, rangeable })
+  const { originQuery } = exchange
+  const name = originQuery === '' ? key : `${key}\n?${originQuery}`
+  return cache.sharedGeneration(generationIdOf(exchange.origin.id, name, etag), {
+    etag,
+    size,
+    rangeable,
+  })
+}
+
+/** A cold range outside the object: only its head knows the size that a 416 must name. */
+function askForHead(deps: FetchDeps, task: FetchTask): Promise<Fetched> {
+  return fetchObject(deps, { ...task, exchange: { ...task.exchange, method: 'HEAD' } })
+}
+
+/** No answer at all: the stale one, or the failure itself, kept as the behavior says of its status. */
+function failed(deps: FetchDeps, task: FetchTask, error: unknown, requestTime: number): Fetched {
+  const { exchange, stale, stamp } = task
+  const failure =
+    error instanceof NearcastError
+      ? error
+      : new NearcastError('origin-failed', 'the origin gave no answer', { cause: error })
+  if (failure.status >= 500 && stale) {
+    const kept = restStale(deps, task, stale, undefined)
+    if (kept) return kept
+  }
+  const facts: ObjectFacts = {
+    distribution: exchange.distribution.id,
+    path: exchange.path,
+    method: 'GET',
+    status: failure.status,
+    responseFields: {},
+    requestTime,
+    responseTime: deps.clock.now(),
+    authorized: false,
+    flat: flatten({}, exchange.open),
+    stamp,
+    failure,
+  }
+  if (!freshnessOf(facts, exchange.behavior).store) throw failure
+  const generation = deps.cache.ownGeneration({ etag: undefined, size: 0, rangeable: false })
+  const object = deps.cache.store(exchange.key, [], exchange.headers, facts, generation)
+  const forwarded = { reason: task.reason, status: undefined, stored: true }
+  return { kind: 'object', object, forwarded, shareable: true }
+}
+
+function restStale(
+  deps: FetchDeps,
+  { exchange, reason }: FetchTask,
+  stale: StoredObject,
+  status: number | undefined,
+): Fetched | undefined {
+  const now = deps.clock.now()
+  if (!mayServeOnError(stale.facts, exchange.behavior, now)) return undefined
+  const seconds = exchange.behavior.errors[status ?? 502]?.ttl ?? ERROR_REST_SECONDS
+  stale.restUntil = now + seconds * 1000
+  const forwarded = { reason, status, stored: false }
+  return { kind: 'object', object: stale, forwarded, shareable: true }
+}
+
+function isFresh(facts: ObjectFacts, exchange: Exchange, at: { responseTime: number }): boolean {
+  const freshness = freshnessOf(facts, exchange.behavior)
+  return freshness.store && freshness.ttlSeconds > currentAge(facts, at.responseTime)
+}
+
+function conditionsOf(stale: StoredObject): Fields {
+  const { responseFields } = stale.facts
+  const headers: Record<string, string> = {}
+  const etag = fieldLine(responseFields, 'etag')
+  const modified = fieldLine(responseFields, 'last-modified')
+  if (etag !== undefined) headers['if-none-match'] = etag
+  if (modified !== undefined) headers['if-modified-since'] = modified
+  return headers
+}
+
+/** A cold range goes to the origin as it was asked for, where it answers ranges. */
+function rangeOf({ method, origin, headers }: Exchange): Fields {
+  const value = fieldLine(headers, 'range')
+  if (method !== 'GET' || !origin.ranges || value === undefined) return {}
+  return parseRangeSpecs(value)?.length === 1 ? { range: value } : {}
+}
+
+function unsatisfied(error: unknown, status: number | undefined): boolean {
+  return (
+    status === 416 || (error instanceof NearcastError && error.code === 'range-not-satisfiable')
+  )
+}
+
+// A body of unknown content: only the fields say how long it is.
+async function* never(): AsyncGenerator<Uint8Array, void, undefined> {}

@@ -1,0 +1,117 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Clock } from '../lib/clock.ts'
+
+export interface ListenOptions {
+  /** `0.0.0.0` and `::` both mean every address, IPv4 and IPv6. */
+  readonly host: string
+  /** 0 takes a free one. */
+  readonly port: number
+  readonly handle: (request: IncomingMessage, response: ServerResponse) => void
+  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+  readonly clock: Clock
+}
+
+export interface HttpListener {
+  readonly port: number
+  /** No new connections; those that answer get `graceMs`, idle ones none. */
+  close(graceMs?: number): Promise<void>
+}
+
+const HEADER_BYTES_MAX = 32 * 1024
+/** A viewer has so long to send a header: slowloris gets no further. */
+const HEADERS_TIMEOUT_MS = 20_000
+const KEEP_ALIVE_MS = 65_000
+const CLOSE_GRACE_MS = 5000
+
+/** A viewers' listener with node's strict parser; rejects with the system's error when the port is taken. */
+export async function listenHttp(options: ListenOptions): Promise<HttpListener> {
+  const server = createServer({
+    maxHeaderSize: HEADER_BYTES_MAX,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    // An upload may take as long as it flows.
+    requestTimeout: 0,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionsCheckingInterval: 5000,
+    noDelay: true,
+    insecureHTTPParser: false,
+    requireHostHeader: true,
+  })
+  const upgraded = new Set<Duplex>()
+  server.on('request', options.handle)
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    upgraded.add(socket)
+    socket.once('close', () => upgraded.delete(socket))
+    options.upgrade(request, socket, head)
+  })
+  server.on('clientError', answerUnreadable)
+  // A proxy's method; this is no proxy.
+  server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
+    socket.end('HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
+  })
+  await bind(server, options)
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : options.port
+  return {
+    port,
+    close: (graceMs = CLOSE_GRACE_MS) =>
+      new Promise((resolve) => {
+        const cut = options.clock.after(graceMs, () => {
+          server.closeAllConnections()
+          for (const socket of upgraded) socket.destroy()
+        })
+        server.close(() => {
+          cut[Symbol.dispose]()
+          resolve()
+        })
+        server.closeIdleConnections()
+        // They never end by themselves.
+        for (const socket of upgraded) socket.destroy()
+      }),
+  }
+}
+
+async function bind(server: Server, { host, port }: ListenOptions): Promise<void> {
+  if (host !== '0.0.0.0' && host !== '::') {
+    await listen(server, host, port)
+    return
+  }
+  try {
+    await listen(server, '::', port)
+  } catch (error) {
+    // A machine without IPv6.
+    if (!isCode(error, 'EAFNOSUPPORT') && !isCode(error, 'EADDRNOTAVAIL')) throw error
+    await listen(server, '0.0.0.0', port)
+  }
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host, port, ipv6Only: false }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+function answerUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const tooLarge = error.code === 'HPE_HEADER_OVERFLOW'
+  const late = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+  const status = tooLarge
+    ? '431 Request Header Fields Too Large'
+    : late
+      ? '408 Request Timeout'
+      : '400 Bad Request'
+  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () =>
+    socket.destroy(),
+  )
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
+}

@@ -1,0 +1,176 @@
+import { cacheKeyOf, forwardedQuery, passesThrough } from '../distribution/key.ts'
+import { findBehavior, findDistribution } from '../distribution/match.ts'
+import type { Behavior, Distribution, WebDistribution } from '../distribution/types.ts'
+import type { Fields, Origin } from '../http/message.ts'
+import type { ErrorCode } from '../lib/errors.ts'
+
+/** A viewer's request and where it leads. */
+export interface Exchange {
+  readonly method: string
+  /** As the viewer sent it, percent-encoded; the default root object in place of `/`. */
+  readonly path: string
+  readonly query: string
+  readonly headers: Fields
+  readonly distribution: WebDistribution
+  readonly behavior: Behavior
+  readonly origin: Origin
+  /** What the origin sees: `strip` taken off, and only the query that is in the key. */
+  readonly originPath: string
+  readonly originQuery: string
+  /** Answered by the origin for each viewer, without the cache. */
+  readonly direct: 'origin' | 'behavior' | 'method' | undefined
+  readonly key: string
+  /** Built-in origins and object stores may be read from any page. */
+  readonly open: boolean
+}
+
+export type Match =
+  | { readonly kind: 'matched'; readonly exchange: Exchange }
+  /** CORS preflight, or a plain OPTIONS to what is only read: answered here. */
+  | { readonly kind: 'options'; readonly allow: string; readonly open: boolean }
+  | {
+      readonly kind: 'refused'
+      readonly code: ErrorCode
+      readonly message: string
+      readonly allow?: string | undefined
+    }
+
+export interface MatchInput {
+  readonly method: string
+  /** Request target as it came: a path, or an absolute URL (RFC 9112 §3.2). */
+  readonly target: string
+  readonly headers: Fields
+  readonly distributions: readonly Distribution[]
+  readonly origins: (id: string) => Origin | undefined
+}
+
+const BUILT_IN: ReadonlySet<string> = new Set(['live', 'vod', 'pages'])
+const METHODS = {
+  get: ['GET', 'HEAD'],
+  'get-options': ['GET', 'HEAD', 'OPTIONS'],
+  all: ['GET', 'HEAD', 'OPTIONS', 'PUT', 'PATCH', 'POST', 'DELETE'],
+} as const
+
+/** Host → distribution → first matching behavior → origin → key; or why not. Pure. */
+export function matchRequest(input: MatchInput): Match {
+  const target = splitTarget(input.target)
+  if (!target) return refuse('bad-request', 'the request target is no path')
+  const { query } = target
+  const unfit = unfitPath(target.path)
+  if (unfit) return refuse('bad-request', unfit)
+  const host = target.host ?? hostOf(input.headers)
+  const distribution = findDistribution(input.distributions, host)
+  if (!distribution) return refuse('not-found', 'no distribution has this host name')
+  const root = distribution.defaultRootObject
+  const path = target.path === '/' && root !== '' ? `/${root.replace(/^\//, '')}` : target.path
+  const behavior = findBehavior(distribution, path)
+  if (!behavior) return refuse('not-found', 'no behavior of this distribution has this path')
+  const origin = input.origins(behavior.origin)
+  if (!origin) return refuse('unavailable', `origin ${behavior.origin} is not there`)
+  return allowed(input, { distribution, behavior, origin, path, query })
+}
+
+interface Found {
+  readonly distribution: WebDistribution
+  readonly behavior: Behavior
+  readonly origin: Origin
+  readonly path: string
+  readonly query: string
+}
+
+function allowed(input: MatchInput, found: Found): Match {
+  const { method, headers } = input
+  const { behavior, origin } = found
+  const open = origin.ranges || BUILT_IN.has(origin.id)
+  const methods: readonly string[] = METHODS[behavior.methods]
+  if (method === 'OPTIONS' && open)
+    return { kind: 'options', allow: 'GET, HEAD, OPTIONS', open: true }
+  if (!methods.includes(method)) {
+    const message = `${method.slice(0, 20)} is not allowed here, only ${methods.join(', ')}`
+    return { ...refuse('method-not-allowed', message), allow: methods.join(', ') }
+  }
+  const reading = method === 'GET' || method === 'HEAD'
+  let direct: Exchange['direct']
+  if (!reading) direct = 'method'
+  else if (origin.caching === 'none') direct = 'origin'
+  else if (passesThrough(behavior, method)) direct = 'behavior'
+  const { query, path } = found
+  const keyQuery = origin.keyQuery
+  return {
+    kind: 'matched',
+    exchange: {
+      ...found,
+      method,
+      headers,
+      originPath: stripped(path, behavior.strip),
+      originQuery: direct ? query : forwardedQuery(behavior, keyQuery, query, method),
+      direct,
+      key:
+        direct === 'origin'
+          ? ''
+          : cacheKeyOf({
+              distributionId: found.distribution.id,
+              behavior,
+              keyQuery,
+              method: 'GET',
+              path,
+              query,
+              headers,
+            }),
+      open,
+    },
+  }
+}
+
+function splitTarget(
+  target: string,
+):
+  | { readonly path: string; readonly query: string; readonly host: string | undefined }
+  | undefined {
+  let rest = target
+  let host: string | undefined
+  if (!rest.startsWith('/')) {
+    // RFC 9112 §3.2.2: the host of an absolute target beats the Host field.
+    const absolute = /^https?:\/\/([^/?#]+)([^#]*)$/i.exec(rest)
+    if (!absolute) return undefined
+    host = absolute[1]
+    rest = absolute[2] ?? ''
+    if (!rest.startsWith('/')) rest = `/${rest}`
+  }
+  const fragment = rest.indexOf('#')
+  if (fragment >= 0) rest = rest.slice(0, fragment)
+  const mark = rest.indexOf('?')
+  if (mark < 0) return { path: rest, query: '', host }
+  return { path: rest.slice(0, mark), query: rest.slice(mark + 1), host }
+}
+
+/**
+ * Paths that tiers could read differently are refused rather than repaired: the same bytes decide behavior, key, signature and what the
+ * origin gets.
+ */
+function unfitPath(path: string): string | undefined {
+  if (!SUSPECT.test(path)) return undefined
+  if (/%(?![0-9a-f]{2})/i.test(path)) return 'the path has a malformed percent-encoding'
+  if (/%00/.test(path)) return 'the path has a NUL'
+  const segments = path.replaceAll(/%2e/gi, '.').split(/\/|\\|%2f|%5c/i)
+  if (segments.includes('..') || segments.includes('.')) return 'the path has a dot segment'
+  return undefined
+}
+
+const SUSPECT = /%|\/\.|\\/
+
+function stripped(path: string, strip: string): string {
+  if (strip === '' || !path.startsWith(strip)) return path
+  const rest = path.slice(strip.length)
+  if (rest === '') return '/'
+  return rest.startsWith('/') ? rest : strip.endsWith('/') ? `/${rest}` : path
+}
+
+function hostOf(headers: Fields): string | undefined {
+  const host = headers['host']
+  return typeof host === 'string' ? host : undefined
+}
+
+function refuse(code: ErrorCode, message: string): Match & { kind: 'refused' } {
+  return { kind: 'refused', code, message }
+}

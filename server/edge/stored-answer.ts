@@ -1,0 +1,211 @@
+import type { Source } from '../cache/fill.ts'
+import type { ChangeStamp, ObjectFacts } from '../cache/stored-object.ts'
+import { formatHttpDate, parseHttpDate } from '../http/dates.ts'
+import { formatEntityTag, parseEntityTag } from '../http/etag.ts'
+import { endToEndFields, fieldLine } from '../http/fields.ts'
+import type { Body, Fields, OriginMessage } from '../http/message.ts'
+import { parseContentRange } from '../http/range.ts'
+import { NearcastError, hasCode } from '../lib/errors.ts'
+import type { OriginFetch } from './origin-fetch.ts'
+
+/** What identifies the bytes an answer carries. */
+export interface BodyFacts {
+  /** Strong etag, without quotes. */
+  readonly etag: string | undefined
+  /** Of the whole representation. */
+  readonly size: number | undefined
+  /** First byte that the answer carries, and the one behind its last. */
+  readonly start: number
+  readonly end: number
+  /** Missing bytes can be asked for by range. */
+  readonly rangeable: boolean
+}
+
+// What the edge says itself, of each answer anew.
+const REWRITTEN: ReadonlySet<string> = new Set([
+  'accept-ranges',
+  'age',
+  'cache-status',
+  'content-length',
+  'content-range',
+  'via',
+  'x-cache',
+  'x-nearcast-request-id',
+])
+
+/** undefined when the answer can't be put together with others: a 206 of unknown bytes. */
+export function bodyFactsOf(message: OriginMessage, originRanges: boolean): BodyFacts | undefined {
+  const { headers, status } = message
+  const tag = parseEntityTag(fieldLine(headers, 'etag'))
+  const etag = tag && !tag.weak ? tag.opaque : undefined
+  const ranges = originRanges || /\bbytes\b/i.test(fieldLine(headers, 'accept-ranges') ?? '')
+  if (status === 206) {
+    const part = parseContentRange(fieldLine(headers, 'content-range'))
+    if (!part || part.size === undefined || etag === undefined) return undefined
+    const { start, end } = part.range
+    return { etag, size: part.size, start, end: end + 1, rangeable: ranges }
+  }
+  const size = bodySize(message)
+  const rangeable = ranges && etag !== undefined && size !== undefined && status === 200
+  return { etag, size, start: 0, end: size ?? Number.POSITIVE_INFINITY, rangeable }
+}
+
+/** Length of a body: as it is when in memory, else as announced. */
+export function bodySize({ body, headers }: OriginMessage): number | undefined {
+  if (body === null) return 0
+  if (body instanceof Uint8Array) return body.length
+  if (isList(body)) return body.reduce((sum, part) => sum + part.length, 0)
+  const length = fieldLine(headers, 'content-length')
+  return length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined
+}
+
+export async function* bodyChunks(body: Body): AsyncGenerator<Uint8Array, void, undefined> {
+  if (body === null) return
+  if (body instanceof Uint8Array) yield body
+  else yield* body
+}
+
+export function isList(body: Exclude<Body, null>): body is readonly Uint8Array[] {
+  return Array.isArray(body)
+}
+
+/** The facts of an answer; `omit`: fields that only the first viewer may see. */
+export function factsOf(
+  asked: OriginFetch,
+  message: OriginMessage,
+  times: { readonly requestTime: number; readonly responseTime: number },
+  stamp: ChangeStamp,
+): ObjectFacts {
+  const { exchange } = asked
+  const fields = withDate(endToEndFields(message.headers), times.responseTime)
+  return {
+    distribution: exchange.distribution.id,
+    path: exchange.path,
+    method: 'GET',
+    // A part of a representation that can be completed is kept as the whole one.
+    status: message.status === 206 ? 200 : message.status,
+    responseFields: fields,
+    ...times,
+    authorized: asked.request.headers['authorization'] !== undefined,
+    flat: flatten(fields, exchange.open),
+    stamp,
+  }
+}
+
+/** RFC 9111 §3.2: a 304 or HEAD brings newer fields; what describes the stored bytes stays. */
+export function refreshedFacts(
+  old: ObjectFacts,
+  headers: Fields,
+  times: { readonly requestTime: number; readonly responseTime: number },
+  stamp: ChangeStamp,
+  open: boolean,
+): ObjectFacts {
+  const fields: Record<string, string | readonly string[]> = { ...old.responseFields }
+  delete fields['age']
+  for (const [name, value] of Object.entries(endToEndFields(headers)))
+    if (!KEPT_WITH_BYTES.has(name)) fields[name] = value
+  if (headers['date'] === undefined) delete fields['date']
+  const dated = withDate(fields, times.responseTime)
+  return { ...old, responseFields: dated, ...times, stamp, flat: flatten(dated, open) }
+}
+
+const KEPT_WITH_BYTES: ReadonlySet<string> = new Set([
+  'content-encoding',
+  'content-length',
+  'content-md5',
+  'content-range',
+  'content-type',
+  'etag',
+])
+
+/** Names and values in turn, as they are sent to viewers: the origin's own, CORS, Via. `omit`: lower-case names. */
+export function flatten(
+  fields: Fields,
+  open: boolean,
+  omit: readonly string[] = [],
+): readonly string[] {
+  const flat: string[] = []
+  for (const [name, value] of Object.entries(fields)) {
+    if (REWRITTEN.has(name) || omit.includes(name)) continue
+    const shown = shownName(name)
+    if (typeof value === 'string') flat.push(shown, value)
+    else for (const one of value) flat.push(shown, one)
+  }
+  if (open && fields['access-control-allow-origin'] === undefined) flat.push(...CORS)
+  const via = fieldLine(fields, 'via')
+  flat.push('Via', via === undefined ? '1.1 nearcast' : `${via}, 1.1 nearcast`)
+  return flat
+}
+
+const CORS = [
+  'Access-Control-Allow-Origin',
+  '*',
+  'Access-Control-Expose-Headers',
+  'Age, Date, Content-Length, Content-Range',
+]
+
+/** Missing bytes of a generation, asked from its origin by range under the same etag. */
+export function rangeSource(
+  fetch: (headers: Fields, signal: AbortSignal) => Promise<OriginMessage>,
+  etag: string,
+): Source {
+  const tag = formatEntityTag(etag)
+  return {
+    async open(start, end, signal) {
+      let message: OriginMessage
+      try {
+        message = await fetch({ range: `bytes=${start}-${end - 1}`, 'if-match': tag }, signal)
+      } catch (error) {
+        if (hasCode(error, 'object-not-found') || hasCode(error, 'range-not-satisfiable'))
+          throw changed(tag, error)
+        throw error
+      }
+      const { status, headers, body } = message
+      const same = fieldLine(headers, 'etag') === tag
+      const first =
+        status === 206 ? parseContentRange(fieldLine(headers, 'content-range'))?.range.start : 0
+      if ((status === 206 || status === 200) && same && first !== undefined)
+        return { start: first, body: bodyChunks(body) }
+      await dropBody(body)
+      if (status >= 500)
+        throw new NearcastError('origin-failed', `the origin answered ${status} to a range`)
+      throw changed(tag, undefined)
+    },
+  }
+}
+
+/** Ends a transfer that nobody wants. */
+export async function dropBody(body: Body): Promise<void> {
+  if (body === null || body instanceof Uint8Array || isList(body)) return
+  try {
+    await body[Symbol.asyncIterator]().return?.()
+  } catch {
+    // It ends either way.
+  }
+}
+
+export function lastModifiedOf(facts: ObjectFacts): number | undefined {
+  return parseHttpDate(fieldLine(facts.responseFields, 'last-modified'), facts.responseTime)
+}
+
+function changed(tag: string, cause: unknown): NearcastError {
+  return new NearcastError('object-changed', `the origin has no ${tag} any more`, { cause })
+}
+
+// RFC 9110 §6.6.1: a recipient with a clock dates what came without.
+function withDate(fields: Fields, receivedAt: number): Fields {
+  return fields['date'] === undefined ? { ...fields, date: formatHttpDate(receivedAt) } : fields
+}
+
+const shownNames = new Map<string, string>()
+const SHOWN_NAMES_MAX = 500
+
+/** `content-type` → `Content-Type`: as people expect to read it. */
+function shownName(name: string): string {
+  const known = shownNames.get(name)
+  if (known !== undefined) return known
+  const shown =
+    name === 'etag' ? 'ETag' : name.replaceAll(/(^|-)([a-z])/g, (letters) => letters.toUpperCase())
+  if (shownNames.size < SHOWN_NAMES_MAX) shownNames.set(name, shown)
+  return shown
+}
