@@ -4,7 +4,8 @@ const LONGEST = 64
 export function nearestWord(word: string, candidates: readonly string[]): string | undefined {
   if (word.length > LONGEST) return undefined
   let best: string | undefined
-  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1
+  // Of a short word little is left when two letters are wrong.
+  let bestDistance = (word.length < 4 ? 1 : Math.max(2, Math.floor(word.length / 3))) + 1
   for (const candidate of candidates) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase())
     if (distance < bestDistance) {

@@ -41,6 +41,16 @@ export function formatBytes(bytes: number): string {
   return String(bytes)
 }
 
+/** A duration as people write it, exact: 7200 is `2h`. */
+export function formatSeconds(seconds: number): string {
+  if (seconds < 1) return seconds === 0 ? '0s' : `${Math.round(seconds * 1000)}ms`
+  for (const unit of ['d', 'h', 'm']) {
+    const size = SECONDS[unit] ?? 1
+    if (seconds >= size && seconds % size === 0) return `${seconds / size}${unit}`
+  }
+  return `${seconds}s`
+}
+
 function quantity(
   value: string | number,
   units: Readonly<Record<string, number>>,

@@ -1,0 +1,110 @@
+import type { Problem } from '../distribution/problems.ts'
+import type { Distribution, OriginOptions } from '../distribution/types.ts'
+import { nearestWord } from '../lib/nearest-word.ts'
+import type { Config } from './config.ts'
+import { BUILT_IN_ORIGINS } from './defaults.ts'
+
+/** What no single row can see: names that nothing has, names taken twice, a role without what it needs. */
+export function checkReferences(config: Config): readonly Problem[] {
+  return [
+    ...checkRole(config),
+    ...checkOrigins(config.origins),
+    ...checkStores(config),
+    ...config.distributions.flatMap((one, i) => checkDistribution(config, one, i)),
+    ...repeated(config.distributions, 'distributions'),
+    ...repeated(config.edges, 'edges'),
+  ]
+}
+
+function checkRole({ role, parent }: Config): readonly Problem[] {
+  if (role !== 'edge' || parent !== undefined) return []
+  const message =
+    'is missing; role edge needs the address of its origin (NEARCAST_PARENT) and its token (NEARCAST_PARENT_TOKEN)'
+  return [{ keys: ['parent'], message }]
+}
+
+function checkOrigins(origins: Config['origins']): readonly Problem[] {
+  return Object.entries(origins).flatMap(([id, options]): readonly Problem[] => {
+    const keys = ['origins', id]
+    if (BUILT_IN_ORIGINS.includes(id))
+      return [{ keys, message: 'is the name of a built-in origin; choose another' }]
+    if (options.kind !== 'group') return []
+    return options.members.flatMap((member, i): readonly Problem[] => {
+      const at = [...keys, 'members', i]
+      const found = own(origins, member)
+      if (!found) return [{ keys: at, message: unknownOrigin(member, Object.keys(origins)) }]
+      return found.kind === 'group'
+        ? [{ keys: at, message: `"${member}" is a group; a group has no groups in it` }]
+        : []
+    })
+  })
+}
+
+// What is read by key or written to must be a store.
+function checkStores(config: Config): readonly Problem[] {
+  const { vod, live, origins } = config
+  return [
+    ...checkStore(origins, vod.origin, ['vod', 'origin']),
+    ...(live.record === undefined ? [] : checkStore(origins, live.record, ['live', 'record'])),
+  ]
+}
+
+function checkStore(
+  origins: Config['origins'],
+  id: string,
+  keys: readonly string[],
+): readonly Problem[] {
+  const options = own(origins, id)
+  if (!options) return [{ keys, message: unknownOrigin(id, storesOf(origins)) }]
+  if (options.kind === 's3' || options.kind === 'file') return []
+  return [{ keys, message: `"${id}" is of kind ${options.kind}; it must be s3 or file` }]
+}
+
+function checkDistribution(
+  { origins }: Config,
+  distribution: Distribution,
+  index: number,
+): readonly Problem[] {
+  const keys = ['distributions', index]
+  if (distribution.kind === 'rtmp') {
+    const known = own(origins, distribution.origin)
+    if (known?.kind === 's3' || known?.kind === 'file') return []
+    const message = known
+      ? `"${distribution.origin}" is of kind ${known.kind}; it must be s3 or file`
+      : unknownOrigin(distribution.origin, storesOf(origins))
+    return [{ keys: [...keys, 'origin'], message }]
+  }
+  const known = [...Object.keys(origins), ...BUILT_IN_ORIGINS]
+  return distribution.behaviors.flatMap(({ origin }, i) =>
+    known.includes(origin)
+      ? []
+      : [{ keys: [...keys, 'behaviors', i, 'origin'], message: unknownOrigin(origin, known) }],
+  )
+}
+
+function repeated(items: readonly { readonly id: string }[], key: string): readonly Problem[] {
+  const seen = new Set<string>()
+  return items.flatMap(({ id }, i) => {
+    if (!seen.has(id)) {
+      seen.add(id)
+      return []
+    }
+    return [{ keys: [key, i, 'id'], message: `"${id}" is there twice; each needs its own` }]
+  })
+}
+
+function unknownOrigin(id: string, known: readonly string[]): string {
+  const nearest = nearestWord(id, known)
+  const cure = nearest ? `did you mean "${nearest}"?` : `there are: ${known.join(', ')}`
+  return `no origin has the name "${id}"; ${cure}`
+}
+
+function storesOf(origins: Config['origins']): readonly string[] {
+  return Object.entries(origins).flatMap(([id, { kind }]) =>
+    kind === 's3' || kind === 'file' ? [id] : [],
+  )
+}
+
+function own(origins: Config['origins'], id: string): OriginOptions | undefined {
+  return Object.hasOwn(origins, id) ? origins[id] : undefined
+}

@@ -1,0 +1,228 @@
+import * as z from 'zod'
+import { bytes, choice, flag, pattern, port, seconds, text } from '../distribution/option.ts'
+import { distributionSchema, idSchema, originSchema } from '../distribution/schema.ts'
+
+const KIB = 2 ** 10
+const MIB = 2 ** 20
+const TIB = 2 ** 40
+const HOST = { expected: 'an address to listen on, such as 0.0.0.0, 127.0.0.1 or ::' }
+const LISTEN = /^[a-z0-9.:_-]{1,253}$/i
+
+/** A folder, or `s3://bucket/prefix`. */
+export const MEDIA =
+  /^(?:s3:\/\/(?<bucket>[a-z0-9][a-z0-9._-]{1,254})(?:\/(?<prefix>[^\p{Cc}]*))?|(?![a-z][a-z0-9+.-]*:\/\/)[^\p{Cc}]+)$/iu
+
+const host = (description: string, preset: string) =>
+  pattern(LISTEN, { ...HOST, description }).default(preset)
+const url = (protocols: RegExp, expected: string, description: string, env: string) =>
+  z
+    .string()
+    .max(2048)
+    .refine((value) => URL.canParse(value) && protocols.test(value))
+    .meta({ description, expected, secret: true, env })
+
+/** Everything that `nearcast.yaml` may say: one row an option. The docs and the JSON Schema are made from it. */
+export const settingsSchema = z.strictObject({
+  role: choice(['all', 'origin', 'edge', 'control'], {
+    description: 'What this process does.',
+    env: 'NEARCAST_ROLE',
+    flag: '--role',
+  }).default('all'),
+  data: text({
+    description: 'Folder for what the server keeps: secrets, keys, the change log, live windows.',
+    expected: 'a folder',
+    env: 'NEARCAST_DATA_DIR',
+    flag: '--data',
+  }).default('./data'),
+  media: pattern(MEDIA, {
+    description:
+      'Stored media, short for `origins.media`: a folder, or `s3://bucket/prefix`. The `media` folder of the installation unless given.',
+    expected: 'a folder or s3://bucket/prefix',
+    env: 'NEARCAST_MEDIA',
+  }).optional(),
+  demo: flag({
+    description: 'Publish a live test picture to itself.',
+    flag: '--demo',
+  }).default(false),
+  http: z
+    .strictObject({
+      host: host('Address for viewers; 0.0.0.0 is IPv6 too.', '0.0.0.0'),
+      port: port({ description: 'Port for viewers.', env: 'NEARCAST_HTTP_PORT' }).default(8080),
+    })
+    .prefault({}),
+  https: z
+    .strictObject({
+      host: host('Address for viewers.', '0.0.0.0'),
+      port: port({
+        description: 'Port for viewers over TLS; off unless given.',
+        env: 'NEARCAST_HTTPS_PORT',
+      }),
+      cert: text({
+        description: 'PEM file with the certificate and its chain.',
+        expected: 'a file',
+      }),
+      key: text({ description: 'PEM file with the private key.', expected: 'a file' }),
+    })
+    .optional(),
+  rtmp: z
+    .strictObject({
+      host: host('Address for publishers and players.', '0.0.0.0'),
+      port: port({ description: 'Port for RTMP.', env: 'NEARCAST_RTMP_PORT' }).default(1935),
+    })
+    .prefault({}),
+  control: z
+    .strictObject({
+      host: host('Address of console, API and metrics.', '127.0.0.1'),
+      port: port({
+        description: 'Port of console, API and metrics.',
+        env: 'NEARCAST_CONTROL_PORT',
+      }).default(8090),
+    })
+    .prefault({}),
+  origin: z
+    .strictObject({
+      host: host('Address for edges on other machines.', '127.0.0.1'),
+      port: port({
+        description: 'Port for edges on other machines.',
+        env: 'NEARCAST_ORIGIN_PORT',
+      }).default(0),
+    })
+    .prefault({}),
+  parent: z
+    .strictObject({
+      url: url(
+        /^https?:/i,
+        'an http:// or https:// address',
+        'Where an edge finds its origin: the `origin` address of the other process.',
+        'NEARCAST_PARENT',
+      ),
+      token: pattern(/^[\x21-\x7e]{8,512}$/, {
+        description: 'The `edgeToken` of the other process.',
+        expected: 'a token of at least 8 characters',
+        secret: true,
+        env: 'NEARCAST_PARENT_TOKEN',
+      }),
+    })
+    .optional(),
+  redis: z
+    .strictObject({
+      url: url(
+        /^rediss?:/i,
+        'a redis:// or rediss:// address',
+        'Redis or Valkey that carries the change log between machines; a file unless given.',
+        'NEARCAST_REDIS_URL',
+      ),
+    })
+    .optional(),
+  publish: z
+    .strictObject({
+      auth: choice(['keys', 'open'], {
+        description:
+          'Who may publish: holders of a stream key, or (`open`) everyone, the key being the name.',
+      }).default('keys'),
+    })
+    .prefault({}),
+  live: z
+    .strictObject({
+      partSeconds: seconds(0.05, 5, {
+        description: 'Length of a part; the frame rate decides what is possible.',
+      }).prefault('200ms'),
+      dvrSeconds: seconds(0, 604_800, {
+        description: 'How far back `dvr.m3u8` goes.',
+      }).prefault('2h'),
+      reconnectSeconds: seconds(0, 86_400, {
+        description: 'How long a stream waits for its publisher to come back before it ends.',
+      }).prefault('1m'),
+      ladder: choice(['auto', 'off'], {
+        description: 'Smaller renditions beside the source.',
+      }).default('auto'),
+      record: pattern(/^[a-z0-9][a-z0-9_-]{0,63}$/i, {
+        description: 'Origin that live streams are recorded to; `off` records nothing.',
+        expected: 'an origin (s3 or file), or off',
+      }).default('off'),
+      retention: seconds(0, 3_153_600_000, {
+        description: 'How long recordings are kept; 0 keeps them.',
+      }).prefault(0),
+    })
+    .prefault({}),
+  vod: z
+    .strictObject({
+      origin: pattern(/^[a-z0-9][a-z0-9_-]{0,63}$/i, {
+        description: 'Origin (s3 or file) that stored media is read from.',
+        expected: 'an origin (s3 or file)',
+      }).default('media'),
+    })
+    .prefault({}),
+  cache: z
+    .strictObject({
+      memoryBytes: bytes(8 * MIB, TIB, { description: 'Memory for the cache.' }).prefault('512MiB'),
+      diskBytes: bytes(0, 1024 * TIB, {
+        description: 'Disk for the cache; 0 for none.',
+      }).prefault('10GiB'),
+      sliceBytes: bytes(64 * KIB, 64 * MIB, {
+        description: 'Large objects are kept in slices of this size.',
+      }).prefault('1MiB'),
+    })
+    .prefault({}),
+  s3: z
+    .strictObject({
+      endpoint: url(
+        /^https?:/i,
+        'an http:// or https:// address',
+        'S3 service of origins that name none; AWS unless given.',
+        'NEARCAST_S3_ENDPOINT',
+      ).optional(),
+    })
+    .prefault({}),
+  log: z
+    .strictObject({
+      level: choice(['debug', 'info', 'warn', 'error', 'silent'], {
+        description: 'Least important line that is written.',
+        env: 'NEARCAST_LOG',
+      }).default('info'),
+    })
+    .prefault({}),
+  origins: z
+    .record(idSchema, originSchema)
+    .meta({
+      description:
+        'Where content comes from, by name. `media` and `site` are there unless given; `live`, `vod` and `pages` are built in.',
+      expectedKey: 'a name of letters, digits, - and _ (at most 64)',
+    })
+    .default({}),
+  edges: z
+    .array(
+      z.strictObject({
+        id: idSchema,
+        at: z
+          .tuple([z.number().min(-90).max(90), z.number().min(-180).max(180)])
+          .meta({
+            description: 'Latitude and longitude in degrees.',
+            expected: '[latitude, longitude]',
+          })
+          .optional(),
+        url: z
+          .string()
+          .max(2048)
+          .refine((value) => URL.canParse(value) && /^https?:/i.test(value))
+          .meta({
+            description: 'Its address for viewers.',
+            expected: 'an http:// or https:// address',
+          }),
+      }),
+    )
+    .max(1000)
+    .meta({
+      description: 'Edge locations; alone there is one, this process.',
+      expected: 'a list of edges',
+    })
+    .default([]),
+  distributions: z
+    .array(distributionSchema)
+    .max(200)
+    .meta({
+      description: 'What viewers are given, by host name; these replace the default ones wholly.',
+      expected: 'a list of distributions',
+    })
+    .optional(),
+})
