@@ -1,0 +1,250 @@
+import { fieldLine, listMembers } from '../http/fields.ts'
+import type { Body, Fields, OriginMessage, OriginRequest } from '../http/message.ts'
+import type { Clock } from '../lib/clock.ts'
+import { describeError, type ErrorCode, ERRORS } from '../lib/errors.ts'
+import { type LiveResource, type MediaPlaylistName, readLiveAddress } from './address.ts'
+import { isReached, isTooFarAhead, readDirectives } from './directives.ts'
+import { type Rendered, WindowPlaylists } from './playlists.ts'
+import { type LiveWindow, nextPart, type Rendition } from './window.ts'
+
+/** Gives the window of a live stream; undefined when nobody sends it. May change while a request waits. */
+export type FindWindow = (name: string) => LiveWindow | undefined
+
+export interface AnswerDeps {
+  readonly find: FindWindow
+  readonly clock: Clock
+}
+
+/** How long the first viewers of a stream that is about to start are held before they are told that it is not live. */
+export const START_WAIT_MS = 5000
+
+const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
+
+const playlistsOf = new WeakMap<LiveWindow, WindowPlaylists>()
+
+/** Answers `/live/NAME/…` from windows, the packager's own or replicas, holding what the playlists say may be waited for. */
+export async function answerLive(deps: AnswerDeps, request: OriginRequest): Promise<OriginMessage> {
+  if (request.method !== 'GET' && request.method !== 'HEAD')
+    return failure('method-not-allowed', `${request.method} is not for live media`, {
+      allow: 'GET, HEAD',
+    })
+  const address = readLiveAddress(request.path)
+  if (!address) return failure('not-found', 'no live stream has such an address')
+  const answer = await new Answer(deps, request, address.name).to(address.resource)
+  return request.method === 'HEAD' ? { ...answer, body: null } : answer
+}
+
+class Answer {
+  readonly #deps: AnswerDeps
+  readonly #request: OriginRequest
+  readonly #name: string
+
+  constructor(deps: AnswerDeps, request: OriginRequest, name: string) {
+    this.#deps = deps
+    this.#request = request
+    this.#name = name
+  }
+
+  to(resource: LiveResource): Promise<OriginMessage> | OriginMessage {
+    switch (resource.kind) {
+      case 'multivariant':
+        return this.#multivariant(resource.span)
+      case 'media-playlist':
+        return this.#mediaPlaylist(resource)
+      case 'init':
+        return this.#init(resource.rendition, resource.uri)
+      case 'media':
+        return this.#media(resource)
+    }
+  }
+
+  async #multivariant(span: 'main' | 'dvr'): Promise<OriginMessage> {
+    const window = await this.#playableWindow()
+    if (!window) return this.#notLive()
+    return this.#playlist(
+      playlists(window).multivariant(span),
+      Math.floor((window.currentTarget ?? 1) / 2),
+    )
+  }
+
+  async #mediaPlaylist(name: MediaPlaylistName): Promise<OriginMessage> {
+    const directives = readDirectives(this.#request.query)
+    if (directives.kind === 'bad') return failure('bad-request', directives.reason)
+    let window = await this.#playableWindow()
+    if (!window) return this.#notLive()
+    let rendition = window.rendition(name.rendition)
+    if (!rendition || !window.targets.includes(name.target))
+      return failure('not-found', `stream ${this.#name} has no such playlist`)
+    const { blockUntil, skip } = directives.directives
+    const isOver = (w: LiveWindow, r: Rendition) => w.ended || r.retired
+    // §6.2.5.2: after the end the directives mean nothing.
+    if (blockUntil && !isOver(window, rendition)) {
+      if (isTooFarAhead(rendition, blockUntil, window.partTargetSeconds ?? 1))
+        return failure('bad-request', `_HLS_msn=${blockUntil.sequence} is too far ahead`)
+      // §6.2.5.2: not longer than three target durations.
+      const reached = await this.#until(window, 3000 * name.target, (w) => {
+        const r = w.rendition(name.rendition)
+        return !r || isOver(w, r) || isReached(r, blockUntil)
+      })
+      window = this.#deps.find(this.#name)
+      rendition = window?.rendition(name.rendition)
+      if (!window || !rendition) return this.#notLive()
+      if (!reached) return failure('unavailable', `segment ${blockUntil.sequence} did not come`)
+    }
+    // Appendix B.1: what was asked for by number stays true for long, the newest for half a target duration.
+    const seconds = blockUntil ? 6 * name.target : Math.floor(name.target / 2)
+    return this.#playlist(playlists(window).media(name, rendition, skip), seconds)
+  }
+
+  async #init(id: string, uri: string): Promise<OriginMessage> {
+    const window = await this.#playableWindow()
+    const bytes = window?.init(id, uri)
+    if (!window || !bytes) return this.#gone(uri)
+    return this.#mediaMessage(window, window.rendition(id), bytes)
+  }
+
+  async #media(resource: Extract<LiveResource, { kind: 'media' }>): Promise<OriginMessage> {
+    const { epoch, rendition: id, sequence, part: index } = resource
+    const window = this.#deps.find(this.#name)
+    const rendition = window?.rendition(id)
+    if (!window || !rendition) return this.#notLive()
+    const find = () => rendition.segments.find((s) => s.sequence === sequence && s.epoch === epoch)
+    const segment = find()
+    if (index === undefined) {
+      if (!segment || segment.open || segment.gap) return this.#gone(`segment ${sequence}`)
+      return this.#mediaMessage(
+        window,
+        rendition,
+        segment.parts.map((part) => part.bytes),
+      )
+    }
+    const part = segment?.parts[index]
+    if (part) return this.#mediaMessage(window, rendition, part.bytes)
+    const next = nextPart(rendition)
+    const hinted = next.sequence === sequence && next.index === index && !window.ended
+    if (!hinted) return this.#gone(`part ${sequence}.${index}`)
+    // §6.2.6: no byte of a hinted part before all of it can go; another part came instead: 404.
+    await this.#until(window, 3000 * (window.currentTarget ?? 1), (w) => {
+      const r = w.rendition(id)
+      const now = r && nextPart(r)
+      return w.ended || !now || now.sequence !== sequence || now.index !== index
+    })
+    const came = find()?.parts[index]
+    return came
+      ? this.#mediaMessage(window, rendition, came.bytes)
+      : this.#gone(`part ${sequence}.${index}`)
+  }
+
+  /** The window once it has something to play; a stream that just connected gets a moment. */
+  async #playableWindow(): Promise<LiveWindow | undefined> {
+    const window = this.#deps.find(this.#name)
+    if (!window || window.playable) return window
+    await this.#until(window, START_WAIT_MS, (w) => w.playable)
+    const now = this.#deps.find(this.#name)
+    return now?.playable ? now : undefined
+  }
+
+  /** True when `ready` came to hold in time. Throws when the viewer left. */
+  async #until(
+    window: LiveWindow,
+    ms: number,
+    ready: (window: LiveWindow) => boolean,
+  ): Promise<boolean> {
+    const { signal } = this.#request
+    signal.throwIfAborted()
+    // A window that was replaced (a new start, a replica filled anew) releases its waiters, and they ask the new one.
+    using wait = window.wait(() => ready(window))
+    let late = false
+    let wake = () => {}
+    const woken = new Promise<void>((resolve) => {
+      wake = resolve
+    })
+    using _deadline = this.#deps.clock.after(ms, () => {
+      late = true
+      wake()
+    })
+    signal.addEventListener('abort', wake, { once: true })
+    await Promise.race([wait.promise, woken])
+    signal.removeEventListener('abort', wake)
+    signal.throwIfAborted()
+    return !late && ready(window)
+  }
+
+  #playlist(rendered: Rendered, seconds: number): OriginMessage {
+    const gzip = acceptsGzip(this.#request.headers)
+    const body = gzip ? rendered.gzip : rendered.plain
+    return message(200, body, {
+      'content-type': PLAYLIST_TYPE,
+      'cache-control': `max-age=${seconds}`,
+      vary: 'accept-encoding',
+      ...(gzip ? { 'content-encoding': 'gzip' } : {}),
+    })
+  }
+
+  #mediaMessage(window: LiveWindow, rendition: Rendition | undefined, body: Body): OriginMessage {
+    return message(200, body, {
+      'content-type': rendition?.facts.kind === 'audio' ? 'audio/mp4' : 'video/mp4',
+      // The URL names these bytes and no others; B.1 asks for six target durations.
+      'cache-control': `max-age=${6 * Math.max(...window.targets, 1)}, immutable`,
+    })
+  }
+
+  #notLive(): OriginMessage {
+    return failure('stream-not-live', `nobody is sending ${this.#name}`)
+  }
+
+  #gone(what: string): OriginMessage {
+    return this.#deps.find(this.#name)
+      ? failure('not-found', `stream ${this.#name} has no ${what} (any more)`)
+      : this.#notLive()
+  }
+}
+
+function playlists(window: LiveWindow): WindowPlaylists {
+  let known = playlistsOf.get(window)
+  if (!known) {
+    known = new WindowPlaylists(window)
+    playlistsOf.set(window, known)
+  }
+  return known
+}
+
+/** Errors under `/live` are never kept: the next second may know better. */
+export function failure(code: ErrorCode, sentence: string, more: Fields = {}): OriginMessage {
+  const body = Buffer.from(JSON.stringify({ code, message: sentence }))
+  return message(ERRORS[code][0], body, {
+    'content-type': 'application/json',
+    'cache-control': 'no-store',
+    ...more,
+  })
+}
+
+/** The failure that an error thrown on the way to a window stands for. */
+export function failureOf(error: unknown): OriginMessage {
+  return failure('origin-failed', describeError(error))
+}
+
+function message(status: number, body: Body, headers: Fields): OriginMessage {
+  return {
+    kind: 'message',
+    status,
+    headers: { ...headers, 'content-length': String(lengthOf(body)) },
+    body,
+  }
+}
+
+function lengthOf(body: Body): number {
+  if (body === null) return 0
+  if (body instanceof Uint8Array) return body.length
+  if (Symbol.asyncIterator in body) return 0
+  return body.reduce((length, bytes) => length + bytes.length, 0)
+}
+
+/** RFC 9110 §12.5.3: gzip is named and its weight is not 0. */
+function acceptsGzip(headers: Fields): boolean {
+  return listMembers(fieldLine(headers, 'accept-encoding')).some((member) => {
+    const [coding, ...parameters] = member.toLowerCase().split(';')
+    const refused = parameters.some((parameter) => /^\s*q\s*=\s*0(\.0{0,3})?\s*$/.test(parameter))
+    return (coding?.trim() === 'gzip' || coding?.trim() === 'x-gzip') && !refused
+  })
+}

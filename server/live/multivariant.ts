@@ -1,0 +1,123 @@
+import { type AudioRendition, writeMultivariant } from '../formats/m3u8/write-multivariant.ts'
+import { mediaPlaylistUri, type PlaylistSpan } from './address.ts'
+import { firstListed, type LiveWindow, type Rendition, type Segment } from './window.ts'
+
+/** What the segments of a rendition show of it. Bits and frames a second. */
+export interface Measured {
+  readonly peakBandwidth: number
+  readonly averageBandwidth: number
+  readonly frameRate: number | undefined
+  /** Each complete segment begins with a picture that needs no other. */
+  readonly independent: boolean
+}
+
+const GROUP = 'audio'
+const COMMON_FRAME_RATES = [
+  24_000 / 1001,
+  24,
+  25,
+  30_000 / 1001,
+  30,
+  48,
+  50,
+  60_000 / 1001,
+  60,
+  100,
+  120_000 / 1001,
+  120,
+]
+
+/** The text of `index.m3u8` or `dvr.m3u8`: one variant for each video rendition, audio as a rendition of its own beside it. */
+export function writeLivePlaylists(window: LiveWindow, span: PlaylistSpan): string {
+  const target = window.currentTarget ?? 1
+  const alive = window.renditions.filter((rendition) => !rendition.retired)
+  const measured = new Map(alive.map((rendition) => [rendition.id, measure(window, rendition)]))
+  const audio = alive.filter((rendition) => rendition.facts.kind === 'audio')
+  const video = alive.filter((rendition) => rendition.facts.kind === 'video')
+  const leads = video.length > 0 ? video : audio.slice(0, 1)
+  const beside = video.length > 0 ? audio : []
+  const uriOf = (rendition: Rendition) =>
+    mediaPlaylistUri({ span, rendition: rendition.id, target })
+  return writeMultivariant({
+    version: 9,
+    independentSegments: [...measured.values()].every((facts) => facts.independent),
+    audio: beside.map((rendition, i) => audioRendition(rendition, uriOf(rendition), i === 0)),
+    variants: leads.map((lead) => {
+      const together = [lead, ...beside]
+      const sum = (read: (facts: Measured) => number) =>
+        together.reduce((total, { id }) => {
+          const facts = measured.get(id)
+          return total + (facts ? read(facts) : 0)
+        }, 0)
+      return {
+        uri: uriOf(lead),
+        bandwidth: sum((facts) => facts.peakBandwidth),
+        averageBandwidth: sum((facts) => facts.averageBandwidth),
+        codecs: together.map((rendition) => rendition.facts.codecString),
+        resolution: lead.facts.kind === 'video' ? lead.facts : undefined,
+        frameRate: lead.facts.kind === 'video' ? measured.get(lead.id)?.frameRate : undefined,
+        audio: beside.length > 0 ? GROUP : undefined,
+      }
+    }),
+  })
+}
+
+function audioRendition(rendition: Rendition, uri: string, isDefault: boolean): AudioRendition {
+  const { language, channels } = rendition.facts
+  const known = language !== 'und' && language !== ''
+  return {
+    groupId: GROUP,
+    name: known ? language : 'Audio',
+    uri,
+    channels,
+    isDefault,
+    language: known ? language : undefined,
+  }
+}
+
+/** Measures what is listed in the main playlist. */
+export function measure(window: LiveWindow, rendition: Rendition): Measured {
+  const listed = rendition.segments
+    .slice(firstListed(rendition.segments, window.windowSeconds))
+    .filter((segment) => !segment.gap)
+  let bytes = 0
+  let seconds = 0
+  let samples = 0
+  let peak = 0
+  let independent = true
+  for (const segment of listed) {
+    bytes += segment.byteLength
+    seconds += segment.durationSeconds
+    for (const part of segment.parts) samples += part.samples
+    if (!segment.parts[0]?.independent) independent = false
+    if (countsForPeak(segment, listed)) {
+      peak = Math.max(peak, (segment.byteLength * 8) / segment.durationSeconds)
+    }
+  }
+  const average = seconds > 0 ? (bytes * 8) / seconds : 0
+  return {
+    // In whole kilobits, so that the text stays the same while nothing really changes.
+    peakBandwidth: thousands(Math.max(peak, average, 1)),
+    averageBandwidth: thousands(Math.max(average, 1)),
+    frameRate: seconds > 0 && samples > 1 ? commonFrameRate(samples / seconds) : undefined,
+    independent,
+  }
+}
+
+/** rfc8216bis §4.4.6.2: the peak counts contiguous segments of half to one and a half target durations; a stub of a few frames with a key frame would count many times over. */
+function countsForPeak(segment: Segment, listed: readonly Segment[]): boolean {
+  return listed.length === 1 ? segment.durationSeconds > 0 : segment.durationSeconds >= 0.5
+}
+
+/** Timestamps of whole milliseconds measure 29.97 as 29.94 to 30.01: the rate that is meant, where one is near. */
+function commonFrameRate(measured: number): number {
+  for (const rate of COMMON_FRAME_RATES) {
+    if (Math.abs(measured - rate) / rate < 0.0005) return rate
+  }
+  const near = COMMON_FRAME_RATES.filter((rate) => Math.abs(measured - rate) / rate < 0.005)
+  return near.find(Number.isInteger) ?? near[0] ?? Math.round(measured * 100) / 100
+}
+
+function thousands(bits: number): number {
+  return Math.ceil(bits / 1000) * 1000
+}

@@ -1,0 +1,127 @@
+import type { Origin } from '../http/message.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Log } from '../lib/log.ts'
+import type { Metrics } from '../lib/metrics.ts'
+import type { Random } from '../lib/random.ts'
+import type { LiveStream } from '../stream/live-stream.ts'
+import type { StreamRegistry } from '../stream/registry.ts'
+import { answerLive } from './answer.ts'
+import { Channel, type ChannelOptions } from './channel.ts'
+import { describeChannel, type LiveDescription } from './describe.ts'
+import { DIRECTIVE_NAMES } from './directives.ts'
+import { loadWindows, saveWindows } from './saved-windows.ts'
+import { tailOf } from './tail-queue.ts'
+import { DEFAULT_WINDOW_LIMITS } from './window.ts'
+
+export interface LivePackagerDeps {
+  readonly registry: StreamRegistry
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly metrics: Metrics
+  /** The wish for PART-TARGET; what it becomes depends on the frame rate. */
+  readonly partSeconds: number
+  /**
+   * Segments begin with the first key frame after so long; 1 by default: parts are listed for three target durations and
+   * skipped by delta updates after six, so short segments make small playlists, and each is a place to join or switch.
+   */
+  readonly segmentSeconds?: number | undefined
+  /** Length of the main playlist. */
+  readonly windowSeconds: number
+  /** Length of `dvr.m3u8`; as long as the main one by default. Never more than fits `windowBytes`. */
+  readonly dvrSeconds?: number | undefined
+  /** How long a publisher may be gone before the playlists end; 30 by default. */
+  readonly graceSeconds?: number | undefined
+  /** Media bytes kept for one stream; 256 MiB by default. */
+  readonly windowBytes?: number | undefined
+  /** Where windows are kept over a restart; undefined: nowhere. */
+  readonly stateDir?: string | undefined
+}
+
+export interface LivePackager {
+  readonly origin: Origin
+  /** The window of a stream as bytes for a replica; undefined when there is no such stream. Ends when it is aborted. */
+  tail(name: string, signal: AbortSignal): AsyncIterable<Uint8Array> | undefined
+  describe(): readonly LiveDescription[]
+  /** The playlists of a stream end now, without a grace. */
+  end(name: string): void
+  /** Closes what is open and writes all windows to `stateDir`; nothing is packaged after it. */
+  save(): Promise<void>
+  close(): void
+}
+
+/** Packages every stream of the registry and answers `/live/…` from its windows; goes on where `stateDir` has them. */
+export async function createLivePackager(deps: LivePackagerDeps): Promise<LivePackager> {
+  const { registry, clock, random, log, metrics, windowSeconds, stateDir } = deps
+  const channels = new Map<string, Channel>()
+  const parts = metrics.counter('nearcast_live_parts_total', 'Parts of live streams that were made')
+  const breaks = metrics.counter(
+    'nearcast_live_discontinuities_total',
+    'Times that live streams did not continue what was before',
+  )
+  const windows = () => [...channels.values()].map((channel) => channel.window)
+  metrics.gauge('nearcast_live_streams', 'Live streams that a publisher is sending', () => {
+    return [...channels.values()].filter((channel) => channel.state === 'live').length
+  })
+  metrics.gauge('nearcast_live_window_bytes', 'Media bytes held for live viewers', () =>
+    windows().reduce((sum, window) => sum + window.byteLength, 0),
+  )
+  metrics.gauge('nearcast_live_waiting_requests', 'Live requests that wait for a part', () =>
+    windows().reduce((sum, window) => sum + window.waiting, 0),
+  )
+  const options: ChannelOptions = {
+    clock,
+    random,
+    log,
+    partSeconds: deps.partSeconds,
+    segmentSeconds: deps.segmentSeconds ?? 1,
+    windowSeconds,
+    dvrSeconds: deps.dvrSeconds ?? windowSeconds,
+    graceSeconds: deps.graceSeconds ?? 30,
+    limits: { bytes: deps.windowBytes ?? DEFAULT_WINDOW_LIMITS.bytes },
+    onPart: () => parts.add(),
+    onDiscontinuity: () => breaks.add(),
+  }
+  const drop = (channel: Channel) => {
+    if (channels.get(channel.name) === channel) channels.delete(channel.name)
+  }
+  const publish = (stream: LiveStream) => {
+    let channel = channels.get(stream.name)
+    if (!channel) {
+      channel = new Channel(stream.name, options, drop)
+      channels.set(stream.name, channel)
+    }
+    channel.publish(stream)
+  }
+  if (stateDir !== undefined) {
+    for (const window of await loadWindows(stateDir, options.limits, { clock, log }))
+      channels.set(window.name, new Channel(window.name, options, drop, window))
+  }
+  const observing = registry.observe(publish)
+  for (const { stream } of registry.list()) publish(stream)
+  const find = (name: string) => channels.get(name)?.window
+  return {
+    origin: {
+      id: 'live',
+      fetch: (request) => answerLive({ find, clock }, request),
+      caching: 'none',
+      ranges: false,
+      keyQuery: DIRECTIVE_NAMES,
+    },
+    tail: (name, signal) => {
+      const window = find(name)
+      return window && tailOf(window, clock, signal)
+    },
+    describe: () => [...channels.values()].map(describeChannel),
+    end: (name) => channels.get(name)?.end(),
+    save: async () => {
+      for (const channel of channels.values()) channel.freeze()
+      if (stateDir !== undefined) await saveWindows(stateDir, windows(), clock)
+    },
+    close: () => {
+      observing[Symbol.dispose]()
+      for (const channel of channels.values()) channel.close()
+      channels.clear()
+    },
+  }
+}

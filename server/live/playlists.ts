@@ -1,0 +1,258 @@
+import { gzipSync } from 'node:zlib'
+import {
+  END_LIST,
+  writePlaylistHead,
+  writePlaylistSegment,
+  writePreloadHint,
+  writeRenditionReport,
+  writeSkip,
+} from '../formats/m3u8/write-media-playlist.ts'
+import { writeLivePlaylists } from './multivariant.ts'
+import {
+  type MediaPlaylistName,
+  mediaPlaylistUri,
+  type PlaylistSpan,
+  partUri,
+  segmentUri,
+} from './address.ts'
+import { firstListed, type LiveWindow, nextPart, type Rendition, type Segment } from './window.ts'
+
+/** Rendered once for each version of the window, however many ask. */
+export class Rendered {
+  readonly text: string
+  #plain: Buffer | undefined
+  #gzip: Buffer | undefined
+
+  constructor(text: string) {
+    this.text = text
+  }
+  get plain(): Buffer {
+    this.#plain ??= Buffer.from(this.text, 'utf8')
+    return this.#plain
+  }
+  get gzip(): Buffer {
+    // Level 4: within 3 % of the default's size for playlists at half its time.
+    this.#gzip ??= gzipSync(this.plain, { level: 4 })
+    return this.#gzip
+  }
+}
+
+const VERSION = 9
+
+/** The playlists of one window, kept for as long as they are true. */
+export class WindowPlaylists {
+  readonly #window: LiveWindow
+  readonly #views = new Map<string, MediaView>()
+  readonly #main = new Map<PlaylistSpan, { version: number; rendered: Rendered }>()
+
+  constructor(window: LiveWindow) {
+    this.#window = window
+  }
+
+  multivariant(span: PlaylistSpan): Rendered {
+    const kept = this.#main.get(span)
+    if (kept?.version === this.#window.version) return kept.rendered
+    const rendered = new Rendered(writeLivePlaylists(this.#window, span))
+    this.#main.set(span, { version: this.#window.version, rendered })
+    return rendered
+  }
+
+  /** The rendition must exist and the target be promised. With `skip` a delta update, where there is something to skip. */
+  media(name: MediaPlaylistName, rendition: Rendition, skip: boolean): Rendered {
+    const uri = mediaPlaylistUri(name)
+    let view = this.#views.get(uri)
+    if (!view) {
+      view = new MediaView(this.#window, name)
+      this.#views.set(uri, view)
+    }
+    return view.render(rendition, skip)
+  }
+}
+
+/** One media playlist: the text of old segments grows with each that closes, only the end is written each time. */
+class MediaView {
+  readonly #window: LiveWindow
+  readonly #name: MediaPlaylistName
+  #version = -1
+  #full: Rendered | undefined
+  #delta: Rendered | undefined
+  #old = { from: 0, to: 0, text: '' }
+  readonly #texts = new WeakMap<Segment, string>()
+
+  constructor(window: LiveWindow, name: MediaPlaylistName) {
+    this.#window = window
+    this.#name = name
+  }
+
+  render(rendition: Rendition, skip: boolean): Rendered {
+    if (this.#version !== this.#window.version) {
+      this.#version = this.#window.version
+      this.#full = undefined
+      this.#delta = undefined
+    }
+    if (skip && this.#skipsUntil() !== undefined) {
+      this.#delta ??= this.#writeDelta(rendition)
+      return this.#delta
+    }
+    this.#full ??= new Rendered(this.#writeFull(rendition))
+    return this.#full
+  }
+
+  #writeFull(rendition: Rendition): string {
+    const listed = this.#listed(rendition)
+    const [first] = listed
+    const recent = this.#recentFrom(listed)
+    let text = this.#head(rendition, listed)
+    // The first segment listed names its init section, whatever stood before it once.
+    if (first && recent > 0) text += this.#segmentText(rendition, first, false, true)
+    text += this.#oldText(rendition, listed, recent)
+    return text + this.#tail(rendition, listed, recent, recent === 0)
+  }
+
+  #writeDelta(rendition: Rendition): Rendered {
+    const listed = this.#listed(rendition)
+    const until = this.#skipsUntil() ?? 0
+    const skipped = listed.length - countWithin(listed, until, 'end')
+    if (skipped === 0) {
+      this.#full ??= new Rendered(this.#writeFull(rendition))
+      return this.#full
+    }
+    const recent = Math.max(this.#recentFrom(listed), skipped)
+    let text = this.#head(rendition, listed) + writeSkip(skipped)
+    for (let i = skipped; i < recent; i++) {
+      const segment = listed[i]
+      // §6.2.5.1: what is not skipped stays, and a MAP in force is in force still; said again it can't be missed.
+      if (segment) text += this.#segmentText(rendition, segment, false, i === skipped)
+    }
+    return new Rendered(text + this.#tail(rendition, listed, recent, recent === skipped))
+  }
+
+  #listed(rendition: Rendition): readonly Segment[] {
+    const { windowSeconds, dvrSeconds } = this.#window
+    const seconds = this.#name.span === 'dvr' ? Math.max(dvrSeconds, windowSeconds) : windowSeconds
+    return rendition.segments.slice(firstListed(rendition.segments, seconds))
+  }
+
+  /** §6.2.2: parts further than three target durations from the end are listed no longer. */
+  #recentFrom(listed: readonly Segment[]): number {
+    if (this.#window.ended) return listed.length
+    return listed.length - Math.max(1, countWithin(listed, 3 * this.#name.target, 'start'))
+  }
+
+  #head(rendition: Rendition, listed: readonly Segment[]): string {
+    const first = listed[0]
+    const partTargetSeconds = this.#window.partTargetSeconds ?? 1
+    return writePlaylistHead({
+      version: VERSION,
+      targetDurationSeconds: this.#name.target,
+      mediaSequence: first?.sequence ?? nextPart(rendition).sequence,
+      discontinuitySequence: first
+        ? first.discontinuitySequence - (first.discontinuity ? 1 : 0)
+        : 0,
+      lowLatency: {
+        partTargetSeconds,
+        // §4.4.3.8: at least twice, should be three times; Apple's authoring rules (14.3) make it a must.
+        partHoldBackSeconds: 3 * partTargetSeconds,
+        canSkipUntilSeconds: this.#skipsUntil(),
+      },
+    })
+  }
+
+  /** §4.4.3.8: at least six target durations; not offered where nothing lies beyond, nor after the end (§6.2.5.1). */
+  #skipsUntil(): number | undefined {
+    const until = 6 * this.#name.target
+    const { ended, windowSeconds, dvrSeconds } = this.#window
+    const seconds = this.#name.span === 'dvr' ? Math.max(dvrSeconds, windowSeconds) : windowSeconds
+    return ended || until >= seconds ? undefined : until
+  }
+
+  /** The segments between the first one and those with parts. */
+  #oldText(rendition: Rendition, listed: readonly Segment[], recent: number): string {
+    const from = listed[1]?.sequence ?? 0
+    const to = from + Math.max(0, recent - 1)
+    if (this.#old.from !== from || this.#old.to > to) this.#old = { from, to: from, text: '' }
+    for (let i = 1 + this.#old.to - from; i < recent; i++) {
+      const segment = listed[i]
+      if (segment) this.#old.text += this.#segmentText(rendition, segment, false, false)
+    }
+    this.#old.to = to
+    return this.#old.text
+  }
+
+  #segmentText(
+    rendition: Rendition,
+    segment: Segment,
+    withParts: boolean,
+    withMap: boolean,
+  ): string {
+    const plain = !segment.open && !withParts && !withMap
+    const kept = plain ? this.#texts.get(segment) : undefined
+    if (kept !== undefined) return kept
+    const text = writePlaylistSegment({
+      uri: segmentUri(rendition.id, segment),
+      durationSeconds: segment.durationSeconds,
+      open: segment.open,
+      discontinuity: segment.discontinuity,
+      gap: segment.gap,
+      map: withMap || segment.initChanged ? segment.init : undefined,
+      startedAt: segment.startedAt,
+      parts: withParts
+        ? segment.parts.map((part) => ({
+            uri: partUri(rendition.id, segment.epoch, segment.sequence, part.index),
+            durationSeconds: part.durationSeconds,
+            independent: part.independent,
+          }))
+        : [],
+    })
+    if (plain) this.#texts.set(segment, text)
+    return text
+  }
+
+  #tail(
+    rendition: Rendition,
+    listed: readonly Segment[],
+    recent: number,
+    firstWithMap: boolean,
+  ): string {
+    let text = ''
+    for (let i = recent; i < listed.length; i++) {
+      const segment = listed[i]
+      if (segment) text += this.#segmentText(rendition, segment, true, firstWithMap && i === recent)
+    }
+    if (this.#window.ended || rendition.retired) return text + END_LIST
+    const next = nextPart(rendition)
+    const last = listed.at(-1)
+    // B.1: always a hint while live; one for the init section too when the next part needs another.
+    if (last && !last.open && last.init !== rendition.init)
+      text += writePreloadHint('MAP', rendition.init)
+    const epoch = last?.open ? last.epoch : this.#window.epoch
+    text += writePreloadHint('PART', partUri(rendition.id, epoch, next.sequence, next.index))
+    return text + this.#reports(rendition)
+  }
+
+  #reports(rendition: Rendition): string {
+    let text = ''
+    for (const other of this.#window.renditions) {
+      const last = other.segments.at(-1)
+      if (other.id === rendition.id || other.retired || !last) continue
+      const uri = mediaPlaylistUri({ ...this.#name, rendition: other.id })
+      const lastPart = last.parts.length > 0 ? last.parts.length - 1 : undefined
+      text += writeRenditionReport(uri, last.sequence, lastPart)
+    }
+    return text
+  }
+}
+
+/** How many of the last segments begin (or end) at most `seconds` before the end of the playlist. */
+function countWithin(listed: readonly Segment[], seconds: number, edge: 'start' | 'end'): number {
+  let distance = 0
+  let count = 0
+  for (let i = listed.length - 1; i >= 0; i--) {
+    const duration = listed[i]?.durationSeconds ?? 0
+    if (edge === 'end' && distance > seconds) break
+    distance += duration
+    if (edge === 'start' && distance > seconds) break
+    count++
+  }
+  return count
+}

@@ -1,0 +1,95 @@
+import type { Origin, OriginMessage, OriginRequest } from '../http/message.ts'
+import type { Clock } from '../lib/clock.ts'
+import { NearcastError } from '../lib/errors.ts'
+import type { Log } from '../lib/log.ts'
+import type { Metrics } from '../lib/metrics.ts'
+import { readLiveAddress } from './address.ts'
+import { answerLive, failure, failureOf } from './answer.ts'
+import { DIRECTIVE_NAMES } from './directives.ts'
+import { type OpenTail, Replica } from './replica.ts'
+import { DEFAULT_WINDOW_LIMITS } from './window.ts'
+
+export interface LiveReplicasDeps {
+  /** The tail of a stream at the parent; undefined when the parent has no such stream. Rejects when it can't be asked. */
+  readonly openTail: OpenTail
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Metrics
+  /** A tail nobody has wanted for so long is closed. */
+  readonly idleMs: number
+  /** Media bytes kept for one stream; 256 MiB by default. */
+  readonly windowBytes?: number | undefined
+}
+
+export interface LiveReplicas {
+  readonly origin: Origin
+  close(): void
+}
+
+/** Names asked for at the same time; beyond, somebody makes names up. */
+const REPLICAS_MAX = 2000
+
+/**
+ * Answers `/live/…` at an edge as the packager would, from a copy of its window that one tail for each watched stream
+ * keeps true.
+ */
+export function createLiveReplicas(deps: LiveReplicasDeps): LiveReplicas {
+  const { clock, log, metrics } = deps
+  const replicas = new Map<string, Replica>()
+  const reopened = metrics.counter(
+    'nearcast_live_tails_reopened_total',
+    'Times that a tail broke and was opened again',
+  )
+  metrics.gauge('nearcast_live_tails', 'Live streams copied from the parent', () => replicas.size)
+  const drop = (replica: Replica) => {
+    if (replicas.get(replica.name) === replica) replicas.delete(replica.name)
+  }
+  const open = (name: string): Replica => {
+    const known = replicas.get(name)
+    if (known) return known
+    if (replicas.size >= REPLICAS_MAX)
+      throw new NearcastError('unavailable', `${replicas.size} live streams are open already`)
+    const limits = { bytes: deps.windowBytes ?? DEFAULT_WINDOW_LIMITS.bytes }
+    const replica = new Replica(name, limits, {
+      openTail: deps.openTail,
+      clock,
+      log,
+      onReopen: () => reopened.add(),
+      onClosed: drop,
+    })
+    replicas.set(name, replica)
+    return replica
+  }
+  const sweeping = clock.every(Math.max(100, deps.idleMs / 4), () => {
+    for (const replica of replicas.values())
+      if (replica.idleSince <= clock.now() - deps.idleMs) replica.close()
+  })
+  const find = (name: string) => replicas.get(name)?.window
+
+  async function fetch(request: OriginRequest): Promise<OriginMessage> {
+    const name = readLiveAddress(request.path)?.name
+    const reads = request.method === 'GET' || request.method === 'HEAD'
+    if (name === undefined || !reads) return answerLive({ find, clock }, request)
+    let replica: Replica
+    try {
+      replica = open(name)
+    } catch (error) {
+      return failure(
+        'unavailable',
+        error instanceof Error ? error.message : 'too many live streams',
+      )
+    }
+    using _viewer = replica.enter()
+    await replica.whenAsked(request.signal)
+    if (!replica.window && replica.failure !== undefined) return failureOf(replica.failure)
+    return await answerLive({ find, clock }, request)
+  }
+
+  return {
+    origin: { id: 'live', fetch, caching: 'none', ranges: false, keyQuery: DIRECTIVE_NAMES },
+    close: () => {
+      sweeping[Symbol.dispose]()
+      for (const replica of replicas.values()) replica.close()
+    },
+  }
+}

@@ -1,0 +1,35 @@
+/** rfc8216bis §6.2.1 wants dates that players of several renditions can go by: they move smoothly or not at all. */
+const SLEW_MS = 1
+
+/** Turns times of a window's timeline into dates, and follows the machine's clock by at most 1 ms a segment. */
+export class WallClock {
+  readonly #bornAt: number
+  #skewMs = 0
+  #leastLateMs: number | undefined
+
+  constructor(bornAt: number) {
+    this.#bornAt = bornAt
+  }
+
+  /** A frame of this time of the timeline arrived now. The least late frame of a segment shows where the clock is. */
+  observe(now: number, ms: number): void {
+    const late = now - this.#bornAt - ms
+    if (this.#leastLateMs === undefined || late < this.#leastLateMs) this.#leastLateMs = late
+  }
+
+  at(ms: number): number {
+    return this.#bornAt + ms + this.#skewMs
+  }
+
+  /** Once a segment. */
+  slew(): void {
+    if (this.#leastLateMs === undefined) return
+    const error = this.#leastLateMs - this.#skewMs
+    this.#skewMs += Math.max(-SLEW_MS, Math.min(SLEW_MS, error))
+    this.#leastLateMs = undefined
+  }
+
+  anchor(): void {
+    this.#leastLateMs = undefined
+  }
+}

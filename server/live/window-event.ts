@@ -1,0 +1,80 @@
+/** `video` and `audio` today; a rung of a ladder is one more id. Part of URLs: lower-case letters and digits. */
+export type RenditionId = string
+
+/** What the multivariant playlist says of a rendition. */
+export interface RenditionFacts {
+  readonly kind: 'video' | 'audio'
+  /** RFC 6381. */
+  readonly codecString: string
+  /** 0 for audio. */
+  readonly width: number
+  readonly height: number
+  /** 0 for video. */
+  readonly channels: number
+  readonly language: string
+}
+
+/**
+ * Everything that changes a window, in order. The packager makes these; a tail carries them to replicas and a saved
+ * window is a list of them, so that all three are the same window. Times: milliseconds since 1970; durations: seconds.
+ */
+export type WindowEvent =
+  | {
+      readonly kind: 'open'
+      /** Another id, another window: nothing of the old one continues. */
+      readonly id: string
+      readonly name: string
+      readonly bornAt: number
+      readonly windowSeconds: number
+      readonly dvrSeconds: number
+    }
+  /** PART-TARGET: once in a window's life. */
+  | { readonly kind: 'pace'; readonly partTargetSeconds: number }
+  /** The target durations under which the window can be had, and the one that new viewers get. */
+  | { readonly kind: 'promise'; readonly targets: readonly number[]; readonly current: number }
+  | {
+      readonly kind: 'init'
+      readonly rendition: RenditionId
+      /** Relative to the stream's folder. */
+      readonly uri: string
+      readonly facts: RenditionFacts
+      readonly bytes: Uint8Array
+    }
+  /** Names of media from here on begin with this. */
+  | { readonly kind: 'publish'; readonly epoch: string }
+  | {
+      readonly kind: 'segment'
+      readonly rendition: RenditionId
+      readonly sequence: number
+      readonly epoch: string
+      /** URI of its init section. */
+      readonly init: string
+      readonly startedAt: number
+      readonly discontinuity: boolean
+      /** Discontinuities in the window's life up to this segment, its own included. */
+      readonly discontinuitySequence: number
+      /** More than 0: the media is missing for so long, and the segment is closed at once. */
+      readonly gapSeconds: number
+    }
+  | {
+      readonly kind: 'part'
+      readonly rendition: RenditionId
+      readonly sequence: number
+      readonly index: number
+      readonly durationSeconds: number
+      readonly independent: boolean
+      readonly samples: number
+      readonly bytes: Uint8Array
+    }
+  | { readonly kind: 'close'; readonly rendition: RenditionId; readonly sequence: number }
+  /** The stream has this rendition no longer. */
+  | { readonly kind: 'retire'; readonly rendition: RenditionId }
+  /** No publisher came back: the playlists end. */
+  | { readonly kind: 'end' }
+  /** Nothing happened, but the sender is there. */
+  | { readonly kind: 'beat' }
+  /** Last of a saved window: what lacks it was torn. */
+  | { readonly kind: 'saved'; readonly at: number }
+
+export type SegmentEvent = Extract<WindowEvent, { kind: 'segment' }>
+export type PartEvent = Extract<WindowEvent, { kind: 'part' }>

@@ -1,0 +1,406 @@
+import { assertNever, NearcastError } from '../lib/errors.ts'
+import type {
+  PartEvent,
+  RenditionFacts,
+  RenditionId,
+  SegmentEvent,
+  WindowEvent,
+} from './window-event.ts'
+
+export interface Part {
+  readonly index: number
+  readonly durationSeconds: number
+  readonly independent: boolean
+  readonly samples: number
+  readonly bytes: Uint8Array
+}
+
+export interface Segment {
+  readonly sequence: number
+  readonly epoch: string
+  readonly init: string
+  /** Another init section than the segment before. */
+  readonly initChanged: boolean
+  readonly startedAt: number
+  readonly discontinuity: boolean
+  readonly discontinuitySequence: number
+  readonly gap: boolean
+  readonly parts: readonly Part[]
+  readonly durationSeconds: number
+  readonly byteLength: number
+  readonly open: boolean
+}
+
+export interface Rendition {
+  readonly id: RenditionId
+  readonly facts: RenditionFacts
+  /** URI of the init section of what comes next. */
+  readonly init: string
+  readonly retired: boolean
+  /** All that is kept, listed or not, oldest first; only the last may be open, and then has a part. */
+  readonly segments: readonly Segment[]
+}
+
+export interface WindowLimits {
+  /** Media bytes kept; above, the oldest segments go, listed or not. */
+  readonly bytes: number
+}
+
+export const DEFAULT_WINDOW_LIMITS: WindowLimits = { bytes: 256 * 1024 * 1024 }
+
+/** Init sections kept for one rendition: a publisher that changes its settings all the time pushes out the oldest. */
+const INITS_MAX = 32
+
+/** Bounds for what a parent or a saved file says; far above what a segmenter makes. */
+const SEGMENTS_MAX = 50_000
+const PARTS_MAX = 10_000
+const RENDITIONS_MAX = 64
+
+interface MutableSegment extends Segment {
+  parts: Part[]
+  durationSeconds: number
+  byteLength: number
+  open: boolean
+}
+interface MutableRendition extends Rendition {
+  facts: RenditionFacts
+  init: string
+  retired: boolean
+  segments: MutableSegment[]
+  readonly inits: Map<string, Uint8Array>
+}
+interface Waiter {
+  readonly ready: () => boolean
+  readonly resolve: () => void
+}
+
+/**
+ * What of a live stream can be asked for now: its renditions, segments and parts, and who waits for the next one.
+ * It changes only by events, which may be applied twice: what is known already is skipped.
+ */
+export class LiveWindow {
+  readonly id: string
+  readonly name: string
+  readonly bornAt: number
+  readonly windowSeconds: number
+  readonly dvrSeconds: number
+  /** Grows with each change: what was rendered from another version is old. */
+  version = 0
+  ended = false
+  epoch = ''
+  partTargetSeconds: number | undefined
+  targets: readonly number[] = []
+  currentTarget: number | undefined
+  byteLength = 0
+  readonly #limits: WindowLimits
+  readonly #renditions = new Map<RenditionId, MutableRendition>()
+  readonly #listeners = new Set<(event: WindowEvent) => void>()
+  readonly #waiters = new Set<Waiter>()
+
+  constructor(open: Extract<WindowEvent, { kind: 'open' }>, limits = DEFAULT_WINDOW_LIMITS) {
+    this.id = open.id
+    this.name = open.name
+    this.bornAt = open.bornAt
+    this.windowSeconds = open.windowSeconds
+    this.dvrSeconds = open.dvrSeconds
+    this.#limits = limits
+  }
+
+  get renditions(): readonly Rendition[] {
+    return [...this.#renditions.values()]
+  }
+  rendition(id: RenditionId): Rendition | undefined {
+    return this.#renditions.get(id)
+  }
+  init(id: RenditionId, uri: string): Uint8Array | undefined {
+    return this.#renditions.get(id)?.inits.get(uri)
+  }
+  get waiting(): number {
+    return this.#waiters.size
+  }
+
+  /** Everything a player needs is there: each rendition has a complete segment (hls.js takes no playlist without one). */
+  get playable(): boolean {
+    const alive = this.renditions.filter((rendition) => !rendition.retired)
+    return (
+      alive.length > 0 &&
+      this.currentTarget !== undefined &&
+      this.partTargetSeconds !== undefined &&
+      alive.every((rendition) => rendition.segments.some((segment) => !segment.open))
+    )
+  }
+
+  /** Throws `origin-failed` when the event doesn't follow from what was applied before. */
+  apply(event: WindowEvent): void {
+    this.#change(event)
+    this.version++
+    for (const listener of this.#listeners) listener(event)
+    this.#wake()
+  }
+
+  listen(listener: (event: WindowEvent) => void): Disposable {
+    this.#listeners.add(listener)
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) }
+  }
+
+  /** Resolves when `ready` holds; the caller races it with its own deadline and disposes. */
+  wait(ready: () => boolean): { readonly promise: Promise<void> } & Disposable {
+    if (ready()) return { promise: Promise.resolve(), [Symbol.dispose]: () => {} }
+    let resolve = () => {}
+    const promise = new Promise<void>((done) => {
+      resolve = done
+    })
+    const waiter: Waiter = { ready, resolve }
+    this.#waiters.add(waiter)
+    return { promise, [Symbol.dispose]: () => void this.#waiters.delete(waiter) }
+  }
+
+  /** Wakes everybody: this window is replaced or dropped, and they find out by themselves. */
+  release(): void {
+    for (const waiter of this.#waiters) waiter.resolve()
+    this.#waiters.clear()
+  }
+
+  /** The events that make another window like this one, with the segments a viewer can still ask for. */
+  snapshot(): readonly WindowEvent[] {
+    const events: WindowEvent[] = [
+      {
+        kind: 'open',
+        id: this.id,
+        name: this.name,
+        bornAt: this.bornAt,
+        windowSeconds: this.windowSeconds,
+        dvrSeconds: this.dvrSeconds,
+      },
+    ]
+    if (this.partTargetSeconds !== undefined)
+      events.push({ kind: 'pace', partTargetSeconds: this.partTargetSeconds })
+    if (this.currentTarget !== undefined)
+      events.push({ kind: 'promise', targets: this.targets, current: this.currentTarget })
+    if (this.epoch !== '') events.push({ kind: 'publish', epoch: this.epoch })
+    for (const rendition of this.#renditions.values())
+      events.push(...snapshotOf(rendition, this.windowSeconds))
+    if (this.ended) events.push({ kind: 'end' })
+    return events
+  }
+
+  #change(event: WindowEvent): void {
+    switch (event.kind) {
+      case 'open':
+        if (event.id !== this.id) throw broken(`window ${event.id} is not ${this.id}`)
+        return
+      case 'pace':
+        this.partTargetSeconds ??= event.partTargetSeconds
+        return
+      case 'promise':
+        this.targets = event.targets
+        this.currentTarget = event.current
+        return
+      case 'publish':
+        this.epoch = event.epoch
+        return
+      case 'init':
+        this.#addInit(event.rendition, event.uri, event.facts, event.bytes)
+        return
+      case 'segment':
+        this.#addSegment(event)
+        return
+      case 'part':
+        this.#addPart(event)
+        return
+      case 'close':
+        this.#closeSegment(event.rendition, event.sequence)
+        return
+      case 'retire':
+        this.#find(event.rendition).retired = true
+        return
+      case 'end':
+        this.ended = true
+        return
+      case 'beat':
+      case 'saved':
+        return
+      default:
+        assertNever(event)
+    }
+  }
+
+  #addInit(id: RenditionId, uri: string, facts: RenditionFacts, bytes: Uint8Array): void {
+    const rendition = this.#renditions.get(id)
+    if (!rendition) {
+      if (this.#renditions.size >= RENDITIONS_MAX) throw broken(`rendition ${id} is one too many`)
+      const inits = new Map([[uri, bytes]])
+      this.#renditions.set(id, { id, facts, init: uri, retired: false, segments: [], inits })
+      return
+    }
+    rendition.facts = facts
+    rendition.init = uri
+    rendition.retired = false
+    rendition.inits.delete(uri)
+    rendition.inits.set(uri, bytes)
+    for (const oldest of rendition.inits.keys()) {
+      if (rendition.inits.size <= INITS_MAX) break
+      rendition.inits.delete(oldest)
+    }
+  }
+
+  #addSegment(event: SegmentEvent): void {
+    const rendition = this.#find(event.rendition)
+    const last = rendition.segments.at(-1)
+    if (last && event.sequence <= last.sequence) return
+    if (last?.open) throw broken(`segment ${event.sequence} begins while ${last.sequence} is open`)
+    // A replica that was cut off for long: the numbers of a playlist have no hole (rfc8216bis §4.4.3.2).
+    if (last && event.sequence > last.sequence + 1)
+      this.#forget(rendition, rendition.segments.length)
+    const gap = event.gapSeconds > 0
+    rendition.segments.push({
+      sequence: event.sequence,
+      epoch: event.epoch,
+      init: event.init,
+      initChanged: last !== undefined && last.init !== event.init,
+      startedAt: event.startedAt,
+      discontinuity: event.discontinuity,
+      discontinuitySequence: event.discontinuitySequence,
+      gap,
+      parts: [],
+      durationSeconds: event.gapSeconds,
+      byteLength: 0,
+      open: !gap,
+    })
+    if (gap) this.#evict(rendition)
+    if (rendition.segments.length > SEGMENTS_MAX) this.#forget(rendition, 1)
+  }
+
+  #addPart(event: PartEvent): void {
+    const rendition = this.#find(event.rendition)
+    const segment = rendition.segments.at(-1)
+    if (!segment || event.sequence < segment.sequence) return
+    if (event.sequence > segment.sequence)
+      throw broken(`part of segment ${event.sequence} in segment ${segment.sequence}`)
+    if (event.index < segment.parts.length) return
+    if (event.index > segment.parts.length || event.index >= PARTS_MAX || !segment.open)
+      throw broken(`part ${event.index} does not fit segment ${event.sequence}`)
+    segment.parts.push({
+      index: event.index,
+      durationSeconds: event.durationSeconds,
+      independent: event.independent,
+      samples: event.samples,
+      bytes: event.bytes,
+    })
+    segment.durationSeconds += event.durationSeconds
+    segment.byteLength += event.bytes.length
+    this.byteLength += event.bytes.length
+    this.#evictByBytes()
+  }
+
+  #closeSegment(id: RenditionId, sequence: number): void {
+    const rendition = this.#find(id)
+    const segment = rendition.segments.at(-1)
+    if (!segment || sequence < segment.sequence || !segment.open) return
+    if (sequence !== segment.sequence) throw broken(`segment ${sequence} is not the open one`)
+    segment.open = false
+    this.#evict(rendition)
+  }
+
+  #find(id: RenditionId): MutableRendition {
+    const rendition = this.#renditions.get(id)
+    if (!rendition) throw broken(`rendition ${id} has no init section`)
+    return rendition
+  }
+
+  /**
+   * rfc8216bis §6.2.2: what leaves the playlist stays to be had for as long as the longest playlist that named it, here once
+   * more the length of the main one; of the rewind window, for that long too.
+   */
+  #evict(rendition: MutableRendition): void {
+    const keepSeconds = Math.max(this.windowSeconds, this.dvrSeconds) + this.windowSeconds
+    this.#forget(rendition, firstListed(rendition.segments, keepSeconds))
+  }
+
+  #evictByBytes(): void {
+    while (this.byteLength > this.#limits.bytes) {
+      let oldest: MutableRendition | undefined
+      for (const rendition of this.#renditions.values()) {
+        const first = rendition.segments[0]
+        const other = oldest?.segments[0]
+        if (rendition.segments.length > 1 && first && (!other || first.startedAt < other.startedAt))
+          oldest = rendition
+      }
+      if (!oldest) return
+      this.#forget(oldest, 1)
+    }
+  }
+
+  #forget(rendition: MutableRendition, count: number): void {
+    if (count === 0) return
+    for (const segment of rendition.segments.splice(0, count)) this.byteLength -= segment.byteLength
+    const used = new Set(rendition.segments.map((segment) => segment.init)).add(rendition.init)
+    for (const uri of rendition.inits.keys()) if (!used.has(uri)) rendition.inits.delete(uri)
+  }
+
+  #wake(): void {
+    for (const waiter of this.#waiters) {
+      if (!waiter.ready()) continue
+      this.#waiters.delete(waiter)
+      waiter.resolve()
+    }
+  }
+}
+
+/** Index of the first segment of a playlist of at least `seconds`: the latest with which the closed ones last so long. */
+export function firstListed(segments: readonly Segment[], seconds: number): number {
+  let sum = 0
+  for (let i = segments.length - 1; i >= 0; i--) {
+    const segment = segments[i]
+    if (segment && !segment.open) sum += segment.durationSeconds
+    if (sum >= seconds) return i
+  }
+  return 0
+}
+
+/** Where the next part of a rendition will be: in the open segment, or first of the next one. */
+export function nextPart(rendition: Rendition): { sequence: number; index: number } {
+  const last = rendition.segments.at(-1)
+  if (!last) return { sequence: 0, index: 0 }
+  return last.open
+    ? { sequence: last.sequence, index: last.parts.length }
+    : { sequence: last.sequence + 1, index: 0 }
+}
+
+function snapshotOf(rendition: MutableRendition, windowSeconds: number): readonly WindowEvent[] {
+  const events: WindowEvent[] = []
+  const id = rendition.id
+  const { facts } = rendition
+  const segments = rendition.segments.slice(firstListed(rendition.segments, windowSeconds))
+  const used = new Set(segments.map((segment) => segment.init)).add(rendition.init)
+  for (const [uri, bytes] of rendition.inits) {
+    if (used.has(uri) && uri !== rendition.init)
+      events.push({ kind: 'init', rendition: id, uri, facts, bytes })
+  }
+  const init = rendition.inits.get(rendition.init)
+  if (init) events.push({ kind: 'init', rendition: id, uri: rendition.init, facts, bytes: init })
+  for (const segment of segments) {
+    const { sequence, epoch, startedAt, discontinuity, discontinuitySequence } = segment
+    const gapSeconds = segment.gap ? segment.durationSeconds : 0
+    events.push({
+      kind: 'segment',
+      rendition: id,
+      sequence,
+      epoch,
+      init: segment.init,
+      startedAt,
+      discontinuity,
+      discontinuitySequence,
+      gapSeconds,
+    })
+    for (const part of segment.parts)
+      events.push({ kind: 'part', rendition: id, sequence, ...part })
+    if (!segment.open && !segment.gap) events.push({ kind: 'close', rendition: id, sequence })
+  }
+  if (rendition.retired) events.push({ kind: 'retire', rendition: id })
+  return events
+}
+
+function broken(message: string): NearcastError {
+  return new NearcastError('origin-failed', message)
+}
