@@ -11,6 +11,7 @@ export const ERRORS = {
   'stream-not-live': [404, 'no publisher is sending this stream'],
   'object-not-found': [404, 'the origin has no object of this name'],
   'method-not-allowed': [405, 'the behavior does not allow this method'],
+  conflict: [409, 'something that is there already stands in the way'],
   'object-changed': [409, 'the object changed while it was being read'],
   'media-replaced': [410, 'the object was replaced since the playlist was made; load it again'],
   'precondition-failed': [412, 'the condition sent with the request does not hold'],
@@ -44,6 +45,10 @@ export class NearcastError extends Error {
   }
   get status(): number {
     return ERRORS[this.code][0]
+  }
+  /** The message without its code. */
+  get sentence(): string {
+    return this.message.slice(this.code.length + 2)
   }
 }
 

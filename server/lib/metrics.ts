@@ -9,6 +9,7 @@ export interface CountingMetric {
 /** Prometheus metrics. Counters are plain numbers here and handed to prom-client only when scraped. */
 export class Metrics {
   readonly #registry = new Registry()
+  readonly #counters = new Map<string, CountingMetric>()
 
   counter(name: string, help: string): CountingMetric {
     const state = { value: 0 }
@@ -21,7 +22,7 @@ export class Metrics {
         this.inc(state.value)
       },
     })
-    return {
+    const counter: CountingMetric = {
       add: (amount = 1) => {
         state.value += amount
       },
@@ -29,6 +30,13 @@ export class Metrics {
         return state.value
       },
     }
+    this.#counters.set(name, counter)
+    return counter
+  }
+
+  /** What a counter stands at; 0 when nobody made it. */
+  valueOf(name: string): number {
+    return this.#counters.get(name)?.value ?? 0
   }
 
   /** A value that is read when scraped. */

@@ -32,19 +32,13 @@ export async function writeMessage(
 
 /** A failure without an answer of the origin's: the code comes out as the same NearcastError at the edge. */
 export function writeError(response: ServerResponse, error: NearcastError): void {
-  const text = JSON.stringify({ code: error.code, message: sentenceOf(error) })
+  const text = JSON.stringify({ code: error.code, message: error.sentence })
   response.writeHead(error.status, {
     'nearcast-error': error.code,
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(text),
   })
   response.end(response.req.method === 'HEAD' ? undefined : text)
-}
-
-/** A NearcastError's message starts with its code; the wire carries the two apart. */
-function sentenceOf(error: NearcastError): string {
-  const prefix = `${error.code}: `
-  return error.message.startsWith(prefix) ? error.message.slice(prefix.length) : error.message
 }
 
 /** A 1xx between request and answer (RFC 9110 §15.2): node:http has no call for any but 103 with a Link. */

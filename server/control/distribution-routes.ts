@@ -1,0 +1,173 @@
+import * as z from 'zod'
+import { type Validated, validateDistribution, validateOrigin } from '../distribution/schema.ts'
+import type { Distribution, OriginOptions } from '../distribution/types.ts'
+import { NearcastError } from '../lib/errors.ts'
+import { type ApiContext, type Route, route } from './route.ts'
+
+const BUILT_IN_ORIGINS = ['live', 'vod', 'pages']
+const ID = /^[a-z0-9][a-z0-9_-]{0,63}$/i
+const anyObject = z.record(z.string(), z.unknown()).meta({ expected: 'a JSON object' })
+
+/** Distributions and origins: read, and changed while running. */
+export const distributionRoutes: readonly Route[] = [
+  route({
+    method: 'get',
+    path: '/distributions',
+    summary: 'Distributions',
+    status: 200,
+    run: ({ state }) => ({ distributions: state().distributions }),
+  }),
+  route({
+    method: 'post',
+    path: '/distributions',
+    summary: 'Create a distribution, written as in nearcast.yaml',
+    body: anyObject,
+    status: 201,
+    run: async (context, { body }) => {
+      const distribution = checkDistribution(context, body)
+      if (context.state().distributions.some(({ id }) => id === distribution.id))
+        throw new NearcastError('conflict', `there is a distribution ${distribution.id} already`)
+      await putDistribution(context, distribution, false)
+      return distribution
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/distributions/{id}',
+    summary: 'One distribution',
+    status: 200,
+    run: (context, { params }) => findDistribution(context, params['id']),
+  }),
+  route({
+    method: 'put',
+    path: '/distributions/{id}',
+    summary: 'Replace a distribution, or create it under this id',
+    body: anyObject,
+    status: 200,
+    run: async (context, { params, body }) => {
+      const distribution = checkDistribution(context, { id: params['id'], ...body })
+      if (distribution.id !== params['id'])
+        throw new NearcastError(
+          'bad-request',
+          `the id is ${params['id']} in the address and ${distribution.id} in the body`,
+        )
+      await putDistribution(context, distribution, false)
+      return distribution
+    },
+  }),
+  route({
+    method: 'delete',
+    path: '/distributions/{id}',
+    summary: 'Remove a distribution',
+    status: 204,
+    run: async (context, { params }) => {
+      await putDistribution(context, findDistribution(context, params['id']), true)
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/origins',
+    summary: 'Configured origins, without the values of the fields they are sent',
+    status: 200,
+    run: ({ state }) => ({
+      origins: Object.entries(state().origins).map(([id, options]) => showOrigin(id, options)),
+      builtIn: BUILT_IN_ORIGINS,
+    }),
+  }),
+  route({
+    method: 'put',
+    path: '/origins/{id}',
+    summary: 'Create or replace an origin, written as in nearcast.yaml',
+    body: anyObject,
+    status: 200,
+    run: async (context, { params, body }) => {
+      const id = params['id'] ?? ''
+      if (!ID.test(id) || BUILT_IN_ORIGINS.includes(id))
+        throw new NearcastError('bad-request', `${id} cannot be the id of an origin`)
+      const options = unwrap(validateOrigin(body, context.originDefaults))
+      if (options.kind === 'group') checkMembers(context, id, options.members)
+      await context.changes.append({ kind: 'origin', id, options, removed: false })
+      context.log.info('origin set', { origin: id, kind: options.kind })
+      return showOrigin(id, options)
+    },
+  }),
+  route({
+    method: 'delete',
+    path: '/origins/{id}',
+    summary: 'Remove an origin that nothing uses',
+    status: 204,
+    run: async (context, { params }) => {
+      const id = params['id'] ?? ''
+      const { origins } = context.state()
+      const options = Object.hasOwn(origins, id) ? origins[id] : undefined
+      if (!options) throw new NearcastError('not-found', `there is no origin ${id}`)
+      const user = userOf(context, id)
+      if (user) throw new NearcastError('conflict', `${id} is used by ${user}`)
+      await context.changes.append({ kind: 'origin', id, options, removed: true })
+      context.log.info('origin removed', { origin: id })
+    },
+  }),
+]
+
+async function putDistribution(
+  { changes, log }: ApiContext,
+  distribution: Distribution,
+  removed: boolean,
+): Promise<void> {
+  await changes.append({ kind: 'distribution', distribution, removed })
+  log.info(removed ? 'distribution removed' : 'distribution set', { distribution: distribution.id })
+}
+
+function findDistribution({ state }: ApiContext, id: string | undefined): Distribution {
+  const found = state().distributions.find((one) => one.id === id)
+  if (!found) throw new NearcastError('not-found', `there is no distribution ${id}`)
+  return found
+}
+
+function checkDistribution(context: ApiContext, value: unknown): Distribution {
+  const distribution = unwrap(validateDistribution(value))
+  const known = [...BUILT_IN_ORIGINS, ...Object.keys(context.state().origins)]
+  for (const origin of originsOf(distribution))
+    if (!known.includes(origin))
+      throw new NearcastError(
+        'config-invalid',
+        `${distribution.id}: there is no origin ${origin}; there are ${known.join(', ')}`,
+      )
+  return distribution
+}
+
+function checkMembers({ state }: ApiContext, id: string, members: readonly string[]): void {
+  const { origins } = state()
+  for (const member of members) {
+    const options = Object.hasOwn(origins, member) ? origins[member] : undefined
+    if (!options || options.kind === 'group' || member === id)
+      throw new NearcastError('config-invalid', `${id}: ${member} cannot be a member of a group`)
+  }
+}
+
+function originsOf(distribution: Distribution): readonly string[] {
+  return distribution.kind === 'web'
+    ? distribution.behaviors.map((behavior) => behavior.origin)
+    : [distribution.origin]
+}
+
+function userOf({ state }: ApiContext, id: string): string | undefined {
+  const { distributions, origins } = state()
+  const distribution = distributions.find((one) => originsOf(one).includes(id))
+  if (distribution) return `distribution ${distribution.id}`
+  const group = Object.entries(origins).find(
+    ([, options]) => options.kind === 'group' && options.members.includes(id),
+  )
+  return group && `origin ${group[0]}`
+}
+
+function showOrigin(id: string, options: OriginOptions): object {
+  if (options.kind !== 'http') return { id, ...options }
+  const headers = Object.fromEntries(Object.keys(options.headers).map((name) => [name, '…']))
+  return { id, ...options, headers }
+}
+
+function unwrap<T>(checked: Validated<T>): T {
+  if (checked.kind === 'valid') return checked.value
+  throw new NearcastError('config-invalid', checked.problems.join('; '))
+}

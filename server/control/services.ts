@@ -1,0 +1,75 @@
+/** A track as the operator sees it. */
+export interface TrackReport {
+  readonly kind: 'video' | 'audio'
+  readonly codecString: string
+  readonly width?: number | undefined
+  readonly height?: number | undefined
+  readonly sampleRate?: number | undefined
+  readonly channels?: number | undefined
+}
+
+/** A live stream as the operator sees it; what is not measured is left out. */
+export interface StreamReport {
+  readonly name: string
+  /** Milliseconds since 1970. */
+  readonly startedAt: number
+  /** Protocol and remote address. */
+  readonly publisher: string
+  readonly tracks: readonly TrackReport[]
+  readonly bitsPerSecond?: number | undefined
+  readonly framesPerSecond?: number | undefined
+  /** Seconds between key frames. */
+  readonly keyIntervalSeconds?: number | undefined
+  readonly viewers?: number | undefined
+  readonly segments?: number | undefined
+  readonly parts?: number | undefined
+}
+
+/** Totals since the start. */
+export interface TrafficReport {
+  readonly requests: number
+  readonly hits: number
+  readonly misses: number
+  readonly errors: number
+  readonly bytes: number
+}
+
+export interface EdgeReport {
+  readonly id: string
+  readonly url?: string | undefined
+  /** Position of the change log it has applied. */
+  readonly seq: number
+  readonly self: boolean
+}
+
+export interface HealthReport {
+  /** `starting` and `draining` are not ready. */
+  readonly status: 'starting' | 'ready' | 'draining'
+  readonly role: string
+  /** Addresses by listener: `http`, `https`, `rtmp`, `control`, `origin`. */
+  readonly listeners: Readonly<Record<string, string>>
+  /** What works less than it could, one sentence each: ffmpeg missing, parent lost. */
+  readonly warnings: readonly string[]
+  /** Milliseconds since 1970. */
+  readonly startedAt: number
+}
+
+/** What the API asks of the rest of the server; `main.ts` passes it in. */
+export interface ControlServices {
+  health(): HealthReport
+  streams(): readonly StreamReport[]
+  /** Ends a publisher's session; false when nobody publishes this name. */
+  cutStream(name: string): boolean
+  /** RTMP connections. */
+  sessions(): readonly object[]
+  traffic(): TrafficReport
+  /** State of the cache, plain values. */
+  cache(): object
+  edges(): readonly EdgeReport[]
+  /** The configuration in force, without secrets. */
+  config(): object
+  /** What a stored file is and how it will be played. Throws as reading it would. */
+  probe(key: string, signal: AbortSignal): Promise<object>
+  /** Why the edge answers a URL as it does: distribution, behavior, key, freshness, each step. */
+  explain(url: string, signal: AbortSignal): Promise<object>
+}

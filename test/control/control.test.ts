@@ -1,0 +1,381 @@
+import { request } from 'node:http'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { type ChangeLog, openChangeLog } from '../../server/control/change-log.ts'
+import type { ControlServices, StreamReport } from '../../server/control/services.ts'
+import { apiRoutes, type Control, startControl } from '../../server/control/start-control.ts'
+import { ControlState } from '../../server/distribution/control-state.ts'
+import { validateDistribution } from '../../server/distribution/schema.ts'
+import { systemClock } from '../../server/lib/clock.ts'
+import { NearcastError } from '../../server/lib/errors.ts'
+import { silentLog } from '../../server/lib/log.ts'
+import { Metrics } from '../../server/lib/metrics.ts'
+import { systemRandom } from '../../server/lib/random.ts'
+
+const TOKEN = 'a-token-for-tests'
+let control: Control
+let changes: ChangeLog
+let state: ControlState
+let streams: StreamReport[]
+let edgeSeq: number
+let ready: boolean
+let folder: string
+const cut: string[] = []
+
+const main: StreamReport = {
+  name: 'main',
+  startedAt: 1000,
+  publisher: 'rtmp 10.0.0.9',
+  tracks: [{ kind: 'video', codecString: 'avc1.64001f', width: 1280, height: 720 }],
+  bitsPerSecond: 2_500_000,
+}
+const services: ControlServices = {
+  health: () => ({
+    status: ready ? 'ready' : 'draining',
+    role: 'all',
+    listeners: { rtmp: 'rtmp://127.0.0.1:1935/live' },
+    warnings: [],
+    startedAt: 0,
+  }),
+  streams: () => streams,
+  cutStream: (name) => {
+    cut.push(name)
+    return streams.some((stream) => stream.name === name)
+  },
+  sessions: () => [],
+  traffic: () => ({ requests: 10, hits: 8, misses: 2, errors: 0, bytes: 1000 }),
+  cache: () => ({ bytes: 5 }),
+  edges: () => [{ id: 'here', seq: edgeSeq, self: true }],
+  config: () => ({ http: { port: 8080 } }),
+  probe: async (key) => {
+    throw new NearcastError('object-not-found', `${key} is not in the bucket`)
+  },
+  explain: async (url) => ({ url }),
+}
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'nearcast-control-'))
+  await mkdir(join(folder, 'assets'))
+  await writeFile(join(folder, 'index.html'), '<!doctype html><title>console</title>')
+  await writeFile(join(folder, 'assets', 'console.abc.js'), 'export {}')
+  changes = await openChangeLog({ clock: systemClock, random: systemRandom, log: silentLog })
+  const site = validateDistribution({ id: 'default', behaviors: [{ path: '*', origin: 'site' }] })
+  if (site.kind === 'invalid') throw new Error(site.problems.join())
+  state = new ControlState({
+    distributions: [site.value],
+    origins: { site: { kind: 'file', root: '/srv' } },
+  })
+  changes.subscribe((change) => state.apply(change))
+  streams = [main]
+  edgeSeq = Number.MAX_SAFE_INTEGER
+  ready = true
+  cut.length = 0
+  const metrics = new Metrics()
+  metrics.counter('tests_total', 'Tests.').add(3)
+  control = await startControl({
+    host: '127.0.0.1',
+    port: 0,
+    token: TOKEN,
+    hosts: ['admin.example.com'],
+    consoleFolder: folder,
+    version: '1.2.3',
+    changes,
+    state: () => state.snapshot(),
+    services,
+    originDefaults: { region: 'us-east-1', endpoint: undefined },
+    clock: systemClock,
+    random: systemRandom,
+    log: silentLog,
+    metrics,
+  })
+})
+afterEach(async () => {
+  await control.close()
+  await rm(folder, { recursive: true })
+})
+
+interface Answer {
+  readonly status: number
+  readonly body: unknown
+}
+async function call(method: string, path: string, body?: unknown): Promise<Answer> {
+  const response = await fetch(`http://127.0.0.1:${control.port}${path}`, {
+    method,
+    headers: {
+      authorization: `Bearer ${TOKEN}`,
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    },
+    ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+  })
+  const text = await response.text()
+  return { status: response.status, body: text === '' ? undefined : JSON.parse(text) }
+}
+const get = (path: string) => call('GET', `/api/v1${path}`)
+const post = (path: string, body: unknown) => call('POST', `/api/v1${path}`, body)
+const put = (path: string, body: unknown) => call('PUT', `/api/v1${path}`, body)
+const remove = (path: string) => call('DELETE', `/api/v1${path}`)
+
+function textOf(answer: Answer, name: string): string {
+  const { body } = answer
+  return typeof body === 'object' && body !== null ? String(Reflect.get(body, name)) : ''
+}
+
+describe('the operator’s door', () => {
+  it('opens to the token alone, for every route', async () => {
+    for (const authorization of [
+      '',
+      'Bearer',
+      'Bearer wrong',
+      `Basic ${TOKEN}`,
+      `Bearer ${TOKEN}x`,
+    ])
+      for (const { method, path } of apiRoutes) {
+        const response = await fetch(`http://127.0.0.1:${control.port}/api/v1${path}`, {
+          method: method.toUpperCase(),
+          headers: { authorization },
+        })
+        expect([path, response.status]).toEqual([path, 401])
+        expect(await response.json()).toMatchObject({ code: 'unauthorized' })
+      }
+  })
+
+  it.each([
+    ['evil.example', 403],
+    ['127.0.0.1', 200],
+    ['[::1]:8090', 200],
+    ['localhost:8090', 200],
+    ['nearcast:8090', 200],
+    ['admin.example.com', 200],
+    ['127.0.0.1.evil.example', 403],
+  ])('answers to names that are its own: %s', async (host, status) => {
+    const got = await new Promise<number | undefined>((resolve, reject) => {
+      const sent = request({ port: control.port, path: '/', headers: { host } }, (response) => {
+        response.resume()
+        resolve(response.statusCode)
+      })
+      sent.on('error', reject).end()
+    })
+    expect(got).toBe(status)
+  })
+
+  it('gives no page of another site a hand', async () => {
+    const response = await fetch(`http://127.0.0.1:${control.port}/`, {
+      headers: { origin: 'https://evil.example' },
+    })
+    expect(response.headers.get('access-control-allow-origin')).toBeNull()
+    expect(response.headers.get('content-security-policy')).toContain("default-src 'none'")
+    expect(await response.text()).toContain('console')
+  })
+})
+
+describe('streams and keys', () => {
+  it('lists streams and cuts one', async () => {
+    expect((await get('/streams')).body).toEqual({ streams: [main] })
+    expect((await get('/streams/main')).body).toEqual(main)
+    expect(await remove('/streams/main')).toEqual({ status: 204, body: undefined })
+    expect(cut).toEqual(['main'])
+    expect(await remove('/streams/other')).toMatchObject({
+      status: 404,
+      body: { code: 'stream-not-live', message: 'nobody publishes other' },
+    })
+  })
+
+  it('shows a key once, when it is made', async () => {
+    const made = await post('/keys', { name: 'main' })
+    const key = textOf(made, 'key')
+    expect(made).toMatchObject({ status: 201, body: { name: 'main' } })
+    expect(key).toMatch(/^[a-z0-9]{24}$/)
+    expect(state.snapshot().streamKeys.get(key)).toBe('main')
+    const listed = await get('/keys')
+    expect(listed.body).toMatchObject({ keys: [{ id: textOf(made, 'id'), name: 'main' }] })
+    expect(JSON.stringify(listed.body)).not.toContain(key)
+  })
+
+  it('cuts a stream when its last key is revoked, not before', async () => {
+    const first = textOf(await post('/keys', { name: 'main' }), 'id')
+    const second = textOf(await post('/keys', { name: 'main' }), 'id')
+    expect((await remove(`/keys/${first}`)).status).toBe(204)
+    expect(cut).toEqual([])
+    expect((await remove(`/keys/${second}`)).status).toBe(204)
+    expect(cut).toEqual(['main'])
+    expect(state.snapshot().streamKeys.size).toBe(0)
+    expect((await remove(`/keys/${second}`)).status).toBe(404)
+  })
+
+  it.each([{}, { name: 'a/b' }, { name: '' }, { name: 'x'.repeat(65) }, { name: 'a', more: 1 }])(
+    'refuses %j as a key to make',
+    async (body) => {
+      expect(await post('/keys', body)).toMatchObject({
+        status: 400,
+        body: { code: 'bad-request' },
+      })
+    },
+  )
+})
+
+describe('invalidations', () => {
+  it('are in progress until every edge has applied them', async () => {
+    edgeSeq = 0
+    const made = await post('/invalidations', { paths: ['/a.jpg', '/films/*'] })
+    expect(made).toMatchObject({ status: 201, body: { status: 'in-progress', distribution: '*' } })
+    edgeSeq = 1
+    expect((await get(`/invalidations/${textOf(made, 'id')}`)).body).toMatchObject({
+      status: 'completed',
+      paths: ['/a.jpg', '/films/*'],
+    })
+    expect((await get('/invalidations')).body).toMatchObject({ invalidations: [{ seq: 1 }] })
+  })
+
+  it.each([
+    ['no slash', ['a.jpg']],
+    ['a star in the middle', ['/a*b']],
+    ['a space', ['/a b']],
+    ['too long', [`/${'a'.repeat(4000)}`]],
+    ['nothing', []],
+    ['no text', [1]],
+    ['too many', Array.from({ length: 3001 }, () => '/a')],
+  ])('refuse %s', async (_, paths) => {
+    expect((await post('/invalidations', { paths })).status).toBe(400)
+  })
+
+  it('take the longest path there may be', async () => {
+    expect((await post('/invalidations', { paths: [`/${'a'.repeat(3998)}*`] })).status).toBe(201)
+  })
+
+  it('want a distribution that exists', async () => {
+    const body = { paths: ['/a'], distribution: 'nope' }
+    expect(await post('/invalidations', body)).toMatchObject({ status: 404 })
+    expect((await post('/invalidations', { ...body, distribution: 'default' })).status).toBe(201)
+  })
+})
+
+describe('distributions and origins', () => {
+  const films = { id: 'films', hosts: ['films.example'], behaviors: [{ path: '*', origin: 'vod' }] }
+
+  it('are created, replaced and removed while running', async () => {
+    expect(await post('/distributions', films)).toMatchObject({
+      status: 201,
+      body: { kind: 'web', enabled: true },
+    })
+    expect(await post('/distributions', films)).toMatchObject({
+      status: 409,
+      body: { code: 'conflict' },
+    })
+    expect((await put('/distributions/films', { ...films, enabled: false })).status).toBe(200)
+    expect((await get('/distributions/films')).body).toMatchObject({ enabled: false })
+    expect((await remove('/distributions/films')).status).toBe(204)
+    expect((await get('/distributions/films')).status).toBe(404)
+    expect(state.snapshot().distributions.map(({ id }) => id)).toEqual(['default'])
+  })
+
+  it('say which key is wrong and what is near it', async () => {
+    expect(await post('/distributions', { ...films, host: ['a'] })).toMatchObject({
+      status: 400,
+      body: { code: 'config-invalid', message: expect.stringContaining('did you mean hosts') },
+    })
+    const unknown = { ...films, behaviors: [{ path: '*', origin: 'nope' }] }
+    expect(await post('/distributions', unknown)).toMatchObject({
+      status: 400,
+      body: { message: expect.stringContaining('there is no origin nope') },
+    })
+    expect((await put('/distributions/other', films)).status).toBe(400)
+  })
+
+  it('keep an origin that is in use, and never show what it is sent', async () => {
+    const app = { kind: 'http', url: 'http://app:3000', headers: { 'x-auth': 'very-secret' } }
+    const made = await put('/origins/app', app)
+    expect(made).toMatchObject({ status: 200, body: { headers: { 'x-auth': '…' } } })
+    expect(JSON.stringify((await get('/origins')).body)).not.toContain('very-secret')
+    const group = { kind: 'group', members: ['app'] }
+    expect((await put('/origins/apps', group)).status).toBe(200)
+    expect((await put('/origins/more', { ...group, members: ['apps'] })).status).toBe(400)
+    expect(await remove('/origins/app')).toMatchObject({
+      status: 409,
+      body: { message: 'app is used by origin apps' },
+    })
+    expect(await remove('/origins/site')).toMatchObject({ status: 409 })
+    expect((await remove('/origins/apps')).status).toBe(204)
+    expect((await remove('/origins/app')).status).toBe(204)
+    expect((await put('/origins/live', app)).status).toBe(400)
+  })
+})
+
+describe('the rest of the API', () => {
+  it('answers the console’s one question', async () => {
+    expect((await get('/overview')).body).toMatchObject({
+      health: { status: 'ready', role: 'all', version: '1.2.3' },
+      streams: [{ name: 'main' }],
+      traffic: { hits: 8 },
+      position: { seq: 0 },
+    })
+  })
+
+  it('passes a service’s error on with its code and status', async () => {
+    expect(await get('/probe?key=a.mp4')).toEqual({
+      status: 404,
+      body: { code: 'object-not-found', message: 'a.mp4 is not in the bucket' },
+    })
+    expect((await get('/probe')).status).toBe(400)
+    expect((await get('/explain?url=%2Fa%3Fb%3D1')).body).toEqual({ url: '/a?b=1' })
+  })
+
+  it('refuses bodies it cannot read', async () => {
+    expect(await post('/keys', '{"name":')).toMatchObject({ status: 400 })
+    expect(await post('/keys', { name: 'x'.repeat(1024 * 1024) })).toMatchObject({
+      status: 429,
+      body: { code: 'limit-exceeded' },
+    })
+    expect((await get('/streams/%E0%A4%A')).status).toBe(400)
+    expect((await get('/nothing')).body).toMatchObject({ code: 'not-found' })
+  })
+
+  it('describes every route, and nothing else', async () => {
+    const { body } = await call('GET', '/api/openapi.json')
+    const paths: unknown = typeof body === 'object' && body !== null && Reflect.get(body, 'paths')
+    const described = Object.entries(paths ?? {}).flatMap(([path, operations]) =>
+      Object.keys(operations).map((method) => `${method} ${path}`),
+    )
+    expect(described.sort()).toEqual(
+      apiRoutes.map(({ method, path }) => `${method} /api/v1${path}`).sort(),
+    )
+    const ids = JSON.stringify(body).match(/"operationId":"\w+"/g) ?? []
+    expect(new Set(ids).size).toBe(apiRoutes.length)
+  })
+
+  it('tells probes and Prometheus how it is without a token', async () => {
+    const plain = async (path: string) => {
+      const response = await fetch(`http://127.0.0.1:${control.port}${path}`)
+      return [response.status, await response.text()]
+    }
+    expect(await plain('/healthz')).toEqual([200, 'ok\n'])
+    expect(await plain('/readyz')).toEqual([200, 'ready\n'])
+    expect((await plain('/metrics'))[1]).toContain('tests_total 3')
+    ready = false
+    expect(await plain('/readyz')).toEqual([503, 'draining\n'])
+    expect(await plain('/assets/console.abc.js')).toEqual([200, 'export {}'])
+    expect((await plain('/assets/../index.html'))[0]).toBe(404)
+  })
+
+  it('names the port that is taken', async () => {
+    const { port } = control
+    await expect(
+      startControl({
+        host: '127.0.0.1',
+        port,
+        token: TOKEN,
+        consoleFolder: folder,
+        version: '1',
+        changes,
+        state: () => state.snapshot(),
+        services,
+        originDefaults: { region: 'us-east-1', endpoint: undefined },
+        clock: systemClock,
+        random: systemRandom,
+        log: silentLog,
+        metrics: new Metrics(),
+      }),
+    ).rejects.toMatchObject({ code: 'port-taken', message: expect.stringContaining(`${port}`) })
+  })
+})
