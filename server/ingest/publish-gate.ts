@@ -7,11 +7,11 @@ export type PublishVerdict =
 
 export interface PublishGateDeps {
   /** The stream a secret key belongs to; compares without telling how near a guess was. */
-  resolveKey(key: string): { readonly name: string } | undefined
+  readonly resolveKey: (key: string) => { readonly name: string } | undefined
   /** `open`: the stream key is the stream's name. */
   readonly publishAuth: 'keys' | 'open'
   /** The address that publishes this name now. */
-  publisherOf(name: string): string | undefined
+  readonly publisherOf: (name: string) => string | undefined
   readonly clock: Clock
 }
 

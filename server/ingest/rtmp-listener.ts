@@ -18,7 +18,7 @@ export interface RtmpListenerDeps {
   readonly port: number
   readonly registry: StreamRegistry
   /** The stream a secret key belongs to. */
-  resolveKey(key: string): { readonly name: string } | undefined
+  readonly resolveKey: (key: string) => { readonly name: string } | undefined
   /** `open`: the stream key is the stream's name. */
   readonly publishAuth: 'keys' | 'open'
   readonly clock: Clock
@@ -31,9 +31,9 @@ export interface RtmpListenerDeps {
 
 export interface RtmpListener {
   readonly port: number
-  sessions(): readonly SessionInfo[]
+  readonly sessions: () => readonly SessionInfo[]
   /** Takes no more connections and cuts those there are; their streams end with `stopped`. */
-  close(): Promise<void>
+  readonly close: () => Promise<void>
 }
 
 const LIMITS = {
@@ -65,7 +65,7 @@ export async function startRtmpListener(deps: RtmpListenerDeps): Promise<RtmpLis
     log,
     limits,
     gate: new PublishGate({
-      resolveKey: (key) => deps.resolveKey(key),
+      resolveKey: deps.resolveKey,
       publishAuth: deps.publishAuth,
       clock,
       publisherOf: (name) => {

@@ -1,0 +1,55 @@
+import { describe, expect, test } from 'vitest'
+import { PublishGate } from '../../server/ingest/publish-gate.ts'
+import { createKeyResolver } from '../../server/ingest/stream-keys.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+
+function gateOf(holder: () => string | undefined) {
+  const clock = new FakeClock()
+  const gate = new PublishGate({
+    resolveKey: createKeyResolver(() => [{ name: 'main', key: 'k' }]),
+    publishAuth: 'keys',
+    publisherOf: holder,
+    clock,
+  })
+  return { clock, gate }
+}
+const PATH = ['live', 'k']
+
+describe('two encoders at two places with one key', () => {
+  test('the displaced one stays out while it keeps coming back, and may return after 15 s of quiet', async () => {
+    const { clock, gate } = gateOf(() => '10.0.0.2')
+    gate.displaced('main', '10.0.0.1')
+    for (const pause of [2000, 3000, 4000, 6000, 9000]) {
+      await clock.advance(pause)
+      expect(gate.admit(PATH, '10.0.0.1').kind).toBe('refused')
+    }
+    expect(gate.admit(PATH, '10.0.0.3').kind).toBe('admitted')
+    await clock.advance(15_000)
+    expect(gate.admit(PATH, '10.0.0.1')).toEqual({ kind: 'admitted', name: 'main' })
+  })
+
+  test('at the same address it may be the same encoder, restarted', () => {
+    const { gate } = gateOf(() => '10.0.0.1')
+    gate.displaced('main', '10.0.0.1')
+    expect(gate.admit(PATH, '10.0.0.1').kind).toBe('admitted')
+  })
+
+  test('when the other has gone, the displaced one is let in', () => {
+    const { gate } = gateOf(() => undefined)
+    gate.displaced('main', '10.0.0.1')
+    expect(gate.admit(PATH, '10.0.0.1').kind).toBe('admitted')
+  })
+})
+
+describe('stream keys', () => {
+  test('keys made and revoked while running count at once', () => {
+    const keys = [{ name: 'main', key: 'one' }]
+    const resolve = createKeyResolver(() => keys)
+    expect(resolve('one')).toEqual({ name: 'main' })
+    keys.push({ name: 'b', key: 'two' })
+    expect(resolve('two')).toEqual({ name: 'b' })
+    keys.length = 0
+    expect(resolve('one')).toBeUndefined()
+    expect(resolve('')).toBeUndefined()
+  })
+})
