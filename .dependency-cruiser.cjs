@@ -64,7 +64,7 @@ module.exports = {
     {
       name: 'nobody-imports-main',
       severity: 'error',
-      from: { pathNot: '^(server/cli/|test/)' },
+      from: { pathNot: "^(server/(cli/|main)|test/)" },
       to: { path: '^server/main' },
     },
     ...layers('server', server),

@@ -44,6 +44,11 @@ export const settingsSchema = z.strictObject({
     description: 'Publish a live test picture to itself.',
     flag: '--demo',
   }).default(false),
+  ffmpeg: text({
+    description: 'The ffmpeg program; the one on the PATH unless given.',
+    expected: 'a file',
+    env: 'FFMPEG_PATH',
+  }).optional(),
   http: z
     .strictObject({
       host: host('Address for viewers; 0.0.0.0 is IPv6 too.', '0.0.0.0'),

@@ -25,7 +25,7 @@ export function createLog(level: LogLevel, readable: boolean): Log {
         singleLine: true,
         translateTime: 'SYS:HH:MM:ss',
       })
-    : pino.destination({ dest: 2, sync: false })
+    : pino.destination({ dest: 2, sync: true })
   return fromPino(pino({ level, base: null }, destination))
 }
 

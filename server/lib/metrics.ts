@@ -39,6 +39,11 @@ export class Metrics {
     return this.#counters.get(name)?.value ?? 0
   }
 
+  /** What a counter stands at; 0 when there is none of this name. */
+  read(name: string): number {
+    return this.#counters.get(name)?.value ?? 0
+  }
+
   /** A value that is read when scraped. */
   gauge(name: string, help: string, read: () => number): void {
     new Gauge({

@@ -1,0 +1,126 @@
+import { join } from 'node:path'
+import { findProjectRoot } from './config/defaults.ts'
+import { openChangeLog } from './control/change-log.ts'
+import type { HealthReport, StreamReport } from './control/services.ts'
+import { type Control, startControl } from './control/start-control.ts'
+import { explainUrl } from './edge/explain.ts'
+import { NearcastError } from './lib/errors.ts'
+import type { LiveDescription } from './live/describe.ts'
+import type { Base, Sources } from './main-sources.ts'
+
+export interface ControlRole extends Base {
+  readonly sources: Sources
+  readonly token: string
+  readonly health: () => HealthReport
+  readonly sessions: () => readonly object[]
+}
+
+/** API, console and metrics over what this process serves from. */
+export async function startControlRole(deps: ControlRole): Promise<Control> {
+  const { config, sources, metrics, cache } = deps
+  // An edge has no log of its own to write to: what it shows is its parent's.
+  const changes = sources.changes ?? (await openChangeLog({ ...deps, file: undefined }))
+  return startControl({
+    ...deps,
+    ...config.control,
+    changes,
+    state: () => sources.control().snapshot(),
+    consoleFolder: join(findProjectRoot(), 'dist', 'console'),
+    originDefaults: { region: 'us-east-1', endpoint: undefined },
+    services: {
+      health: deps.health,
+      streams: () => reportStreams(sources),
+      cutStream: (name) => cutStream(sources, name),
+      sessions: deps.sessions,
+      traffic: () => ({
+        requests: metrics.read('nearcast_edge_requests_total'),
+        hits: metrics.read('nearcast_edge_hits_total'),
+        misses: metrics.read('nearcast_edge_misses_total'),
+        errors: metrics.read('nearcast_edge_errors_total'),
+        bytes: metrics.read('nearcast_edge_bytes_total'),
+      }),
+      cache: () => cache.stats(),
+      edges: () => [
+        { id: sources.edgeId, seq: sources.state().seq, self: true },
+        ...config.edges
+          .filter(({ id }) => id !== sources.edgeId)
+          .map(({ id, url }) => ({ id, url, seq: 0, self: false })),
+      ],
+      config: () => {
+        const { distributions, origins } = sources.control().snapshot()
+        const { parent: _parent, redis: _redis, ...plain } = config
+        return { ...plain, distributions, origins: withoutSecrets(origins) }
+      },
+      probe: async (key, signal) => {
+        if (!sources.vod) throw new NearcastError('not-found', 'this role has no stored media')
+        return sources.vod.probe(key, signal)
+      },
+      explain: async (url) =>
+        explainUrl({ ...deps, state: sources.state, origins: sources.origin }, url),
+    },
+  })
+}
+
+function reportStreams({ ingest }: Sources): readonly StreamReport[] {
+  if (!ingest) return []
+  const packaged = new Map(ingest.live.describe().map((one) => [one.name, one]))
+  return ingest.registry.list().map(({ stream, publisher }) => ({
+    name: stream.name,
+    startedAt: stream.startedAt,
+    publisher: publisher.description,
+    tracks: stream.tracks.map((track) =>
+      track.kind === 'video'
+        ? {
+            kind: track.kind,
+            codecString: track.codecString,
+            width: track.width,
+            height: track.height,
+          }
+        : {
+            kind: track.kind,
+            codecString: track.codecString,
+            sampleRate: track.sampleRate,
+            channels: track.channels,
+          },
+    ),
+    ...measured(packaged.get(stream.name)),
+  }))
+}
+
+function measured(live: LiveDescription | undefined): Partial<StreamReport> {
+  if (!live) return {}
+  const longest = Math.max(0, ...live.renditions.map(({ segments }) => segments))
+  const parts = Math.max(0, ...live.renditions.map((rendition) => rendition.parts))
+  return {
+    bitsPerSecond: live.bitsPerSecond,
+    framesPerSecond: live.framesPerSecond,
+    keyIntervalSeconds: live.keyFrameIntervalSeconds,
+    segments: longest,
+    parts,
+  }
+}
+
+function cutStream({ ingest }: Sources, name: string): boolean {
+  const found = ingest?.registry.list().find(({ stream }) => stream.name === name)
+  if (!found) return false
+  found.stream.end('stopped')
+  found.publisher.cut('the operator ended it')
+  return true
+}
+
+/** Fields that an origin is sent may hold passwords: only their names are shown. */
+function withoutSecrets(
+  origins: ReturnType<ReturnType<Sources['control']>['snapshot']>['origins'],
+) {
+  return Object.fromEntries(
+    Object.entries(origins).map(([id, options]) => [
+      id,
+      options.kind === 'http'
+        ? {
+            ...options,
+            headers: Object.fromEntries(Object.keys(options.headers).map((name) => [name, '…'])),
+          }
+        : options,
+    ]),
+  )
+}

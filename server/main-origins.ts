@@ -1,0 +1,114 @@
+import type { Cache } from './cache/cache.ts'
+import type { OriginOptions } from './distribution/types.ts'
+import { createCachedStore } from './edge/cached-store.ts'
+import { groupOrigin } from './edge/group-origin.ts'
+import { httpOrigin } from './edge/http-origin.ts'
+import { objectStoreOrigin } from './edge/object-store-origin.ts'
+import type { Origin } from './http/message.ts'
+import type { Clock } from './lib/clock.ts'
+import { assertNever, NearcastError } from './lib/errors.ts'
+import type { Log } from './lib/log.ts'
+import { openFileStore } from './storage/file.ts'
+import type { ObjectStore } from './storage/object-store.ts'
+import { openS3Store } from './storage/s3.ts'
+
+/** The configured origins as they are now; a changed one is opened anew, a removed one closed. */
+export interface OriginSet {
+  get(id: string): Origin | undefined
+  list(): readonly Origin[]
+  /** The store of an `s3` or `file` origin, read through the cache. Throws `not-found` for any other. */
+  store(id: string): ObjectStore
+  update(options: Readonly<Record<string, OriginOptions>>): void
+  close(): Promise<void>
+}
+
+export interface OriginSetDeps {
+  readonly cache: Cache
+  readonly clock: Clock
+  readonly log: Log
+  /** Number of the last invalidation: what was learnt of objects before is asked again. */
+  readonly invalidationSeq: () => number
+}
+
+interface Opened {
+  readonly options: OriginOptions
+  readonly origin: Origin
+  readonly cached: ObjectStore | undefined
+  readonly close: () => Promise<void>
+}
+
+/** Opens every configured origin; nothing is asked of one before a viewer does. */
+export function openOrigins(deps: OriginSetDeps): OriginSet {
+  const opened = new Map<string, Opened>()
+
+  const closeOne = (id: string) => {
+    const old = opened.get(id)
+    opened.delete(id)
+    old?.close().catch((error: unknown) => {
+      deps.log.warn('origin did not close', { origin: id, error: String(error) })
+    })
+  }
+  const open = (id: string, options: OriginOptions): Opened => {
+    switch (options.kind) {
+      case 's3':
+        return openStore(id, options, openS3Store(options, deps))
+      case 'file':
+        return openStore(id, options, openFileStore(options.root, deps))
+      case 'http': {
+        const origin = httpOrigin(id, options, deps)
+        return { options, origin, cached: undefined, close: () => origin.close() }
+      }
+      case 'group': {
+        const members = options.members.map((member) => memberOf(id, member))
+        const origin = groupOrigin(id, members, options, deps)
+        return { options, origin, cached: undefined, close: () => origin.close() }
+      }
+      default:
+        return assertNever(options)
+    }
+  }
+  const openStore = (id: string, options: OriginOptions, store: ObjectStore): Opened => ({
+    options,
+    origin: objectStoreOrigin(id, store),
+    cached: createCachedStore({ ...deps, originId: id, store, probation: true }),
+    close: () => store.close(),
+  })
+  const memberOf = (group: string, member: string): Origin => {
+    const found = opened.get(member)?.origin
+    if (found) return found
+    throw new NearcastError(
+      'config-invalid',
+      `origins.${group}.members: there is no origin ${member}`,
+    )
+  }
+
+  return {
+    get: (id) => opened.get(id)?.origin,
+    list: () => [...opened.values()].map((one) => one.origin),
+    store: (id) => {
+      const store = opened.get(id)?.cached
+      if (store) return store
+      throw new NearcastError('not-found', `origin ${id} is no bucket and no folder`)
+    },
+    update: (options) => {
+      const entries = Object.entries(options)
+      const stale = new Set(
+        [...opened].filter(([id, one]) => options[id] !== one.options).map(([id]) => id),
+      )
+      // A group holds on to its members: a changed member makes the group new as well.
+      for (const [id, { kind, members }] of entries.map(
+        ([id, one]) =>
+          [id, { kind: one.kind, members: one.kind === 'group' ? one.members : [] }] as const,
+      ))
+        if (kind === 'group' && members.some((member) => stale.has(member))) stale.add(id)
+      for (const id of stale) closeOne(id)
+      for (const groups of [false, true])
+        for (const [id, one] of entries)
+          if ((one.kind === 'group') === groups && !opened.has(id)) opened.set(id, open(id, one))
+    },
+    close: async () => {
+      await Promise.all([...opened.values()].map((one) => one.close()))
+      opened.clear()
+    },
+  }
+}

@@ -1,0 +1,194 @@
+import { join } from 'node:path'
+import type { Cache } from './cache/cache.ts'
+import type { Config } from './config/config.ts'
+import { findProjectRoot } from './config/defaults.ts'
+import { type ChangeLog, openChangeLog } from './control/change-log.ts'
+import { followChanges } from './control/follow-changes.ts'
+import { createStreamKey, listStreamKeys } from './control/stream-keys.ts'
+import { ControlState } from './distribution/control-state.ts'
+import { connectParent } from './edge/connect-parent.ts'
+import type { EdgeState } from './edge/edge-context.ts'
+import type { Origin } from './http/message.ts'
+import type { StreamKey } from './ingest/stream-keys.ts'
+import type { Clock } from './lib/clock.ts'
+import { deferred } from './lib/deferred.ts'
+import { describeError, NearcastError } from './lib/errors.ts'
+import type { Log } from './lib/log.ts'
+import type { Metrics } from './lib/metrics.ts'
+import type { Random } from './lib/random.ts'
+import { createLivePackager, type LivePackager } from './live/packager.ts'
+import { createLiveReplicas } from './live/replicas.ts'
+import { openOrigins } from './main-origins.ts'
+import type { OriginFaceDeps } from './origin/origin-face.ts'
+import { createPagesOrigin } from './pages/pages-origin.ts'
+import { StreamRegistry } from './stream/registry.ts'
+import { createVodOrigin, type VodOrigin } from './vod/origin.ts'
+
+/** What every part of the server is given. */
+export interface Base {
+  readonly config: Config
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  readonly metrics: Metrics
+  readonly cache: Cache
+  readonly version: string
+}
+
+/** What the listeners serve from: of this process, or of a parent elsewhere. */
+export interface Sources {
+  readonly edgeId: string
+  readonly state: () => EdgeState
+  readonly origin: (id: string) => Origin | undefined
+  readonly control: () => ControlState
+  /** Only where publishers and buckets are. */
+  readonly ingest?: {
+    readonly registry: StreamRegistry
+    readonly live: LivePackager
+    readonly keys: () => readonly StreamKey[]
+  }
+  readonly changes?: ChangeLog
+  readonly vod?: VodOrigin
+  /** What remote edges are given. */
+  readonly face?: Pick<OriginFaceDeps, 'origins' | 'tail' | 'changes'>
+  /** Live windows are written down; nothing is packaged after it. */
+  save(): Promise<void>
+  close(): Promise<void>
+}
+
+const WINDOW_SECONDS = 60
+const REPLICA_IDLE_MS = 30_000
+const FIRST_STREAM = 'main'
+
+/** Publishers, buckets, packagers and the change log in this process. */
+export async function openLocalSources(base: Base): Promise<Sources> {
+  const { config, clock, random, log } = base
+  const changes = await openChangeLog({ ...base, file: join(config.data, 'changes.ndjson') })
+  const control = new ControlState(config)
+  for (const change of changes.since(0) ?? []) control.apply(change)
+  if (
+    ![...control.snapshot().streamKeys.values()].includes(FIRST_STREAM) &&
+    changes.position.seq === 0
+  )
+    control.apply(await firstKey(changes, random))
+
+  const configured = openOrigins({
+    ...base,
+    invalidationSeq: () => control.invalidations.newestSeq,
+  })
+  configured.update(control.snapshot().origins)
+  const subscription = changes.subscribe((change) => {
+    control.apply(change)
+    configured.update(control.snapshot().origins)
+  })
+
+  const registry = new StreamRegistry(clock, random)
+  const live = await createLivePackager({
+    ...base,
+    registry,
+    partSeconds: config.live.partSeconds,
+    windowSeconds: WINDOW_SECONDS,
+    dvrSeconds: config.live.dvrSeconds,
+    graceSeconds: config.live.reconnectSeconds,
+    stateDir: join(config.data, 'live'),
+  })
+  const vod = createVodOrigin({ ...base, store: configured.store(config.vod.origin) })
+  const pages = openPages(base)
+  const builtIn = new Map([live.origin, vod, pages].map((origin) => [origin.id, origin]))
+  const origin = (id: string) => builtIn.get(id) ?? configured.get(id)
+  return {
+    edgeId: config.edges[0]?.id ?? 'local',
+    origin,
+    control: () => control,
+    changes,
+    vod,
+    ingest: { registry, live, keys: () => listStreamKeys(changes) },
+    state: () => stateOf(control, changes.position.epoch),
+    face: {
+      origins: () => [...builtIn.values(), ...configured.list()],
+      tail: (name, signal) => live.tail(name, signal),
+      changes: (after, signal) => followChanges(changes, () => config.distributions, after, signal),
+    },
+    save: () => live.save(),
+    close: async () => {
+      live.close()
+      subscription[Symbol.dispose]()
+      await changes.close()
+      await configured.close()
+      log.debug('sources closed')
+    },
+  }
+}
+
+/** A parent's origins, live windows and changes; the start waits until they are known. */
+export async function openRemoteSources(base: Base): Promise<Sources> {
+  const { config, log } = base
+  if (!config.parent) throw new NearcastError('config-invalid', 'parent: is missing')
+  const parent = connectParent({ ...base, ...config.parent })
+  const stop = new AbortController()
+  const origins = new Map<string, Origin>()
+  let control = new ControlState({ distributions: [], origins: {} })
+  let epoch = ''
+  const known = deferred<void>()
+
+  const learnOrigins = async () => {
+    const list = await parent.origins()
+    origins.clear()
+    for (const one of list) origins.set(one.id, one)
+  }
+  const follow = async () => {
+    for await (const item of parent.followChanges(undefined, stop.signal)) {
+      if ('kind' in item) {
+        control.apply(item)
+        if (item.kind === 'origin') await learnOrigins()
+        continue
+      }
+      if (item.epoch !== epoch || item.after === 0)
+        control = new ControlState({ distributions: item.distributions, origins: {} })
+      epoch = item.epoch
+      await learnOrigins()
+      known.resolve()
+    }
+  }
+  follow().catch((error: unknown) => {
+    log.error('following the parent failed', { error: describeError(error) })
+    known.reject(error)
+  })
+  await known.promise
+
+  const replicas = createLiveReplicas({
+    ...base,
+    openTail: (name, signal) => parent.tail(name, signal),
+    idleMs: REPLICA_IDLE_MS,
+  })
+  const pages = openPages(base)
+  const builtIn = new Map([replicas.origin, pages].map((origin) => [origin.id, origin]))
+  return {
+    edgeId: config.edges[0]?.id ?? 'edge',
+    origin: (id) => builtIn.get(id) ?? origins.get(id),
+    control: () => control,
+    state: () => stateOf(control, epoch),
+    save: async () => {},
+    close: async () => {
+      stop.abort()
+      replicas.close()
+      await parent.close()
+    },
+  }
+}
+
+function openPages({ clock, version }: Base): Origin {
+  return createPagesOrigin({ clock, version, playerDir: join(findProjectRoot(), 'dist', 'player') })
+}
+
+async function firstKey(changes: ChangeLog, random: Random) {
+  await createStreamKey(changes, random, FIRST_STREAM)
+  const [change] = changes.since(0)?.slice(-1) ?? []
+  if (!change) throw new NearcastError('internal', 'the first stream key was not written')
+  return change
+}
+
+function stateOf(control: ControlState, epoch: string): EdgeState {
+  const { distributions, seq } = control.snapshot()
+  return { distributions, invalidations: control.invalidations, position: `${epoch}:${seq}`, seq }
+}

@@ -1,0 +1,171 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Cache } from './cache/cache.ts'
+import type { Config } from './config/config.ts'
+import { openSecrets, type ReadyFile, removeReady, writeReady } from './config/data-dir.ts'
+import { findProjectRoot } from './config/defaults.ts'
+import { createEdge } from './edge/create-edge.ts'
+import { listenHttp } from './edge/listen-http.ts'
+import { createKeyResolver } from './ingest/stream-keys.ts'
+import { startRtmpListener } from './ingest/rtmp-listener.ts'
+import { systemClock } from './lib/clock.ts'
+import type { Log } from './lib/log.ts'
+import { Metrics } from './lib/metrics.ts'
+import { systemRandom } from './lib/random.ts'
+import { startControlRole } from './main-control.ts'
+import { openLocalSources, openRemoteSources, type Sources } from './main-sources.ts'
+import { startOriginFace } from './origin/origin-face.ts'
+import { type DemoPublisher, probeFfmpeg, startDemoPublisher } from './transcode/ffmpeg.ts'
+
+/** A server that serves. */
+export interface Running {
+  readonly ready: ReadyFile
+  /** True at the first start in this data folder: the secrets are shown once. */
+  readonly first: boolean
+  readonly warnings: readonly string[]
+  /** No new connections, live windows saved, what is under way given a few seconds. Called once. */
+  drain(): Promise<void>
+}
+
+/** Everything of a role put together. Throws `port-taken`, `config-invalid` and what the data folder says. */
+export async function startServer(config: Config, log: Log): Promise<Running> {
+  const clock = systemClock
+  const random = systemRandom
+  const startedAt = clock.now()
+  const version = readVersion()
+  const { secrets, first } = await openSecrets(config.data, random)
+  const metrics = new Metrics()
+  const cache = new Cache(config.cache)
+  const warnings: string[] = notYet(config)
+  const base = { config, clock, random, log, metrics, cache, version }
+  // Closed in the opposite order, also when a later step of the start fails.
+  const closers: (() => Promise<void> | void)[] = []
+  let draining = false
+
+  const drain = async () => {
+    draining = true
+    for (const close of closers.splice(0).reverse())
+      await Promise.resolve(close()).catch((error: unknown) => {
+        log.error('closing failed', { error: String(error) })
+      })
+  }
+  try {
+    const sources: Sources =
+      config.role === 'edge' ? await openRemoteSources(base) : await openLocalSources(base)
+    closers.push(() => sources.close())
+
+    const listeners: Record<string, string> = {}
+    let sessions: () => readonly object[] = () => []
+    if (sources.ingest && config.role !== 'control') {
+      const { registry, keys } = sources.ingest
+      const rtmp = await startRtmpListener({
+        ...base,
+        ...config.rtmp,
+        registry,
+        resolveKey: createKeyResolver(keys),
+        publishAuth: config.publish.auth,
+      })
+      closers.push(() => rtmp.close())
+      sessions = () => rtmp.sessions()
+      listeners['rtmp'] = addressOf('rtmp', config.rtmp.host, rtmp.port, '/live')
+    }
+    // Before the RTMP listener closes, so that cut publishers do not look like ended streams.
+    closers.push(() => sources.save())
+    if (sources.face && config.role !== 'control') {
+      const face = await startOriginFace({
+        ...base,
+        ...config.origin,
+        ...sources.face,
+        token: secrets.edgeToken,
+      })
+      closers.push(() => face.close())
+      listeners['origin'] = addressOf('http', config.origin.host, face.port)
+    }
+    if (config.role === 'all' || config.role === 'edge') {
+      const edge = createEdge({
+        ...base,
+        edgeId: sources.edgeId,
+        state: sources.state,
+        origins: sources.origin,
+      })
+      const http = await listenHttp({ ...config.http, ...edge, clock })
+      closers.push(() => http.close(HTTP_GRACE_MS))
+      listeners['http'] = addressOf('http', config.http.host, http.port)
+    }
+    const control = await startControlRole({
+      ...base,
+      sources,
+      sessions,
+      token: secrets.adminToken,
+      health: () => ({
+        status: draining ? 'draining' : 'ready',
+        role: config.role,
+        listeners,
+        warnings,
+        startedAt,
+      }),
+    })
+    closers.push(() => control.close())
+    listeners['control'] = addressOf('http', config.control.host, control.port)
+
+    const ready: ReadyFile = {
+      pid: process.pid,
+      ...listeners,
+      ...(listeners['origin'] === undefined ? {} : { edgeToken: secrets.edgeToken }),
+      streams: sources.ingest?.keys() ?? [],
+      adminToken: secrets.adminToken,
+    }
+    const demo = config.demo ? startDemo(ready, config, log) : undefined
+    if (demo) closers.push(() => demo.close())
+    if (sources.ingest) void warnWithoutFfmpeg(config, log, warnings)
+    await writeReady(config.data, ready)
+    closers.unshift(() => removeReady(config.data))
+    return { ready, first, warnings, drain }
+  } catch (error) {
+    await drain()
+    throw error
+  }
+}
+
+const HTTP_GRACE_MS = 4000
+
+function startDemo(ready: ReadyFile, config: Config, log: Log): DemoPublisher | undefined {
+  const [stream] = ready.streams
+  if (!ready.rtmp || !stream) return undefined
+  const { port } = new URL(ready.rtmp)
+  const url = `rtmp://127.0.0.1:${port}/live/${stream.key}`
+  return startDemoPublisher(url, { path: config.ffmpeg }, { clock: systemClock, log })
+}
+
+async function warnWithoutFfmpeg(config: Config, log: Log, warnings: string[]): Promise<void> {
+  if (await probeFfmpeg({ path: config.ffmpeg })) return
+  const sentence =
+    'ffmpeg was not found: no ladder, no demo; install it (apt-get install ffmpeg) or set FFMPEG_PATH'
+  warnings.push(sentence)
+  log.warn(sentence)
+}
+
+/** What the configuration asks for and this version does not do, said instead of passed over. */
+function notYet(config: Config): string[] {
+  const said: string[] = []
+  if (config.https) said.push('https: not in this version; put a TLS proxy before the http port')
+  if (config.redis) said.push('redis: not in this version; the change log is a file')
+  if (config.live.record !== undefined)
+    said.push('live.record: not in this version; nothing is recorded')
+  return said
+}
+
+/** A listener's address as someone on this machine would write it. */
+function addressOf(scheme: string, host: string, port: number, path = ''): string {
+  const everywhere = host === '0.0.0.0' || host === '::'
+  const name = everywhere ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host
+  return `${scheme}://${name}:${port}${path}`
+}
+
+function readVersion(): string {
+  const text = readFileSync(join(findProjectRoot(), 'package.json'), 'utf8')
+  const manifest: unknown = JSON.parse(text)
+  return typeof manifest === 'object' && manifest !== null && 'version' in manifest
+    ? String(manifest.version)
+    : '0'
+}

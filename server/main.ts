@@ -1,0 +1,89 @@
+import { loadConfig } from './config/load-config.ts'
+import type { Config } from './config/config.ts'
+import { systemClock } from './lib/clock.ts'
+import { describeError, NearcastError } from './lib/errors.ts'
+import { createLog, type Log } from './lib/log.ts'
+import { type Running, startServer } from './main-start.ts'
+
+const EXIT_FAILED = 1
+const EXIT_MISCONFIGURED = 2
+/** Draining is promised to end within 10 s; what has not closed by then is cut. */
+const DRAIN_MS = 9000
+
+process.exitCode = await main(process.argv.slice(2))
+// Whatever still holds the event loop (a socket of a viewer that vanished) must not hold the exit.
+process.exit()
+
+async function main(argv: readonly string[]): Promise<number> {
+  let config: Config
+  try {
+    config = loadConfig({ argv })
+  } catch (error) {
+    return fail(error)
+  }
+  const log = createLog(config.log.level, process.stderr.isTTY === true)
+  process.on('uncaughtException', (error) => reportDefect(log, 'uncaught exception', error))
+  process.on('unhandledRejection', (error) => reportDefect(log, 'unhandled rejection', error))
+  const stop = untilSignal()
+  let running: Running
+  try {
+    running = await startServer(config, log)
+  } catch (error) {
+    return fail(error)
+  }
+  process.stdout.write(banner(running, config))
+  const signal = await stop
+  log.info('draining', { signal })
+  const late = systemClock.sleep(DRAIN_MS).then(() => 'late' as const)
+  if ((await Promise.race([running.drain(), late])) === 'late')
+    log.warn('cut what had not closed in time', { afterMs: DRAIN_MS })
+  return 0
+}
+
+/** Resolves at the first SIGTERM or SIGINT; a second one changes nothing. */
+function untilSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve(signal))
+  })
+}
+
+/** A defect of ours that reached the top: said with its stack, and the other viewers are still served. */
+function reportDefect(log: Log, what: string, error: unknown): void {
+  log.error(`${what}; this is a defect, please report it`, {
+    error: describeError(error),
+    stack: error instanceof Error ? error.stack : undefined,
+  })
+}
+
+function fail(error: unknown): number {
+  const known = error instanceof NearcastError
+  const text = known ? error.message.slice(error.code.length + 2) : describeError(error)
+  process.stderr.write(`nearcast: ${text}\n`)
+  return known && error.code === 'config-invalid' ? EXIT_MISCONFIGURED : EXIT_FAILED
+}
+
+function banner({ ready, first, warnings }: Running, config: Config): string {
+  const rows: string[] = ['', 'Nearcast is ready.', '']
+  const row = (label: string, text: string) => rows.push(`  ${label.padEnd(10)} ${text}`)
+  const [stream] = ready.streams
+  if (ready.rtmp) {
+    row('publish', `${ready.rtmp}   (OBS: Settings > Stream > Service "Custom", Server)`)
+    if (config.publish.auth === 'open') row('', 'stream key: any name you like')
+    else if (stream && first)
+      row('', `stream key: ${stream.key}   (for stream "${stream.name}"; shown only now)`)
+    else row('', 'stream key: as shown at the first start; npx nearcast key list')
+  }
+  if (ready.http) {
+    row('watch', `${ready.http}/watch/live/${stream?.name ?? 'NAME'}`)
+    row('', `${ready.http}/watch/vod/NAME.mp4   (a file in the media folder or bucket)`)
+    row('site', `${ready.http}/`)
+  }
+  if (ready.control) {
+    row('console', first ? `${ready.control}/#token=${ready.adminToken}` : `${ready.control}/`)
+    if (first)
+      row('', `admin token: ${ready.adminToken}   (shown only now; kept in ${config.data})`)
+  }
+  if (ready.origin) row('edges', `${ready.origin}   (for a second process: NEARCAST_ROLE=edge)`)
+  for (const warning of warnings) row('note', warning)
+  return `${rows.join('\n')}\n\n`
+}
