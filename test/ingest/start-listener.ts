@@ -29,9 +29,13 @@ export async function startTestListener(deps: Partial<RtmpListenerDeps> = {}) {
     watched.push(one)
     stream.addReader({
       onTracks: () => {},
-      onFrame: (frame) => one.frames.push(frame),
+      onFrame: (frame) => {
+        one.frames.push(frame)
+        wake()
+      },
       onEnd: (reason) => {
         one.end = reason
+        wake()
       },
     })
   })
@@ -45,7 +49,10 @@ export async function startTestListener(deps: Partial<RtmpListenerDeps> = {}) {
     ]),
     publishAuth: 'keys',
     clock,
-    log: collectingLog((level, text) => lines.push({ level, text })),
+    log: collectingLog((level, text) => {
+      lines.push({ level, text })
+      wake()
+    }),
     metrics: new Metrics(),
     ...deps,
   })
@@ -87,7 +94,15 @@ export function sendHeaders(publisher: RtmpClient): void {
   publisher.send(9, VIDEO_HEADER)
 }
 
-/** Looks again and again, each time after the event loop has had its turn. */
+const waiters = new Set<() => void>()
+
+function wake(): void {
+  const woken = [...waiters]
+  waiters.clear()
+  for (const resolve of woken) resolve()
+}
+
+/** Looks again after each frame, end and log line of any test listener. */
 export async function eventually(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve))
+  while (!condition()) await new Promise<void>((resolve) => waiters.add(resolve))
 }
