@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import { defineConfig, type Plugin } from 'vite'
@@ -8,17 +8,23 @@ const root = fileURLToPath(new URL('.', import.meta.url))
 const outDir = join(root, '../dist/player')
 
 /** Compressed once here, so that a server has nothing to do but to send. */
-const precompress: Plugin = {
-  name: 'precompress',
-  closeBundle() {
-    for (const name of readdirSync(outDir, { recursive: true, encoding: 'utf8' })) {
-      if (!name.endsWith('.js')) continue
-      const body = readFileSync(join(outDir, name))
-      writeFileSync(join(outDir, `${name}.gz`), gzipSync(body, { level: 9 }))
-      const params = { [constants.BROTLI_PARAM_QUALITY]: 10 }
-      writeFileSync(join(outDir, `${name}.br`), brotliCompressSync(body, { params }))
-    }
-  },
+function precompress(): Plugin {
+  let folder = outDir
+  return {
+    name: 'precompress',
+    configResolved(config) {
+      folder = resolve(config.root, config.build.outDir)
+    },
+    closeBundle() {
+      for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+        if (!name.endsWith('.js')) continue
+        const body = readFileSync(join(folder, name))
+        writeFileSync(join(folder, `${name}.gz`), gzipSync(body, { level: 9 }))
+        const params = { [constants.BROTLI_PARAM_QUALITY]: 10 }
+        writeFileSync(join(folder, `${name}.br`), brotliCompressSync(body, { params }))
+      }
+    },
+  }
 }
 
 /** The folder is the address space: `dist/player/player.js` is `/player.js`, chunks are `/player/NAME.HASH.js`. */
@@ -27,7 +33,7 @@ export default defineConfig({
   base: './',
   publicDir: false,
   logLevel: 'warn',
-  plugins: [precompress],
+  plugins: [precompress()],
   build: {
     outDir,
     emptyOutDir: true,

@@ -56,6 +56,8 @@ export class Controls {
     for (const type of ['timeupdate', 'durationchange', 'seeking', 'emptied'])
       video.addEventListener(type, () => this.#showTime(video.nativeEl))
     this.find('media-captions-button').setAttribute('role', 'switch')
+    for (const range of this.#root.querySelectorAll('media-time-range, media-volume-range'))
+      range.shadowRoot?.append(focusRing())
     Object.assign(this.find('media-controller'), { fullscreenElement: this.#host })
   }
 
@@ -261,6 +263,13 @@ function pictureIsUp({ state }: Snapshot): boolean {
     case 'error':
       return false
   }
+}
+
+/** media-chrome takes the sliders' outline away and draws none that all of them show. */
+function focusRing(): HTMLStyleElement {
+  const style = document.createElement('style')
+  style.textContent = '#range:focus-visible { outline: 2px solid #fff; outline-offset: -1px; }'
+  return style
 }
 
 /** Only a change is written: the same value again would still wake observers. */

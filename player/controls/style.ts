@@ -84,6 +84,7 @@ media-controller[mediapaused] nearcast-video { --media-webkit-text-track-transfo
 media-control-bar { display: flex; align-items: center; width: 100%; }
 media-control-bar > * { border-radius: 8px; }
 media-volume-range { width: 84px; --media-control-hover-background: transparent; }
+media-settings-menu { bottom: 84px !important; right: 12px !important; border-radius: 12px; }
 .gap { flex: 1; min-width: 0; }
 .time { padding: 0 10px; font-variant-numeric: tabular-nums; font-size: 13px; white-space: nowrap; }
 .time .total { color: var(--quiet); }

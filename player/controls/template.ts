@@ -2,12 +2,15 @@ import { STYLE } from './style.ts'
 
 const PLAY = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M7 4.5v15l13-7.5z"/></svg>'
 const SOUND_OFF =
-  '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M4 9v6h4l5 5V4L8 9zM16 9.4l5.2 5.2-1.4 1.4L14.6 10.8zM21.2 9.4 16 14.6 14.6 13.2 19.8 8z"/></svg>'
+  '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M3 9v6h4l5 5V4L7 9zm12.2-.2 2.6 2.6 2.6-2.6 1.4 1.4-2.6 2.6 2.6 2.6-1.4 1.4-2.6-2.6-2.6 2.6-1.4-1.4 2.6-2.6-2.6-2.6z"/></svg>'
+
+const GEAR =
+  '<svg slot="icon" viewBox="0 0 24 24" aria-hidden="true"><path d="M19.4 13a7.6 7.6 0 0 0 0-2l2.1-1.6-2-3.5-2.5 1a7.7 7.7 0 0 0-1.7-1L15 3.2h-4l-.4 2.7a7.7 7.7 0 0 0-1.7 1l-2.5-1-2 3.5L6.5 11a7.6 7.6 0 0 0 0 2l-2.1 1.6 2 3.5 2.5-1a7.7 7.7 0 0 0 1.7 1l.4 2.7h4l.4-2.7a7.7 7.7 0 0 0 1.7-1l2.5 1 2-3.5zM13 15.4a3.4 3.4 0 1 1 0-6.8 3.4 3.4 0 0 1 0 6.8z" transform="translate(-1)"/></svg>'
 
 /** Everything visible. Fixed text only: whatever comes from outside is put in later as text or as an attribute's value. */
 export const TEMPLATE = /* html */ `
 <style>${STYLE}</style>
-<media-controller nohotkeys noautoseektolive nomutedpref>
+<media-controller tabindex="-1" nohotkeys noautoseektolive nomutedpref>
   <nearcast-video slot="media" part="video" playsinline></nearcast-video>
   <img class="poster" slot="poster" part="poster" alt="" />
   <div class="title" slot="top-chrome" part="title"></div>
@@ -45,7 +48,7 @@ export const TEMPLATE = /* html */ `
       <button class="badge" type="button" hidden><span class="dot"></span><span class="word">LIVE</span><span class="latency"></span></button>
       <span class="gap"></span>
       <media-captions-button></media-captions-button>
-      <media-settings-menu-button></media-settings-menu-button>
+      <media-settings-menu-button>${GEAR}</media-settings-menu-button>
       <media-pip-button></media-pip-button>
       <media-fullscreen-button></media-fullscreen-button>
     </media-control-bar>

@@ -4,7 +4,7 @@ export const PAGE_STYLE = `
 * { box-sizing: border-box; }
 body { margin: 0; min-height: 100vh; background: radial-gradient(90rem 50rem at 50% -20rem, #2a2431 0%, #121116 55%, #0c0b0f 100%) fixed; color: var(--ink); font: 400 16px/1.5 system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif; -webkit-font-smoothing: antialiased; }
 a { color: inherit; }
-.top, main { width: min(100%, 78rem, calc((100vh - 13rem) * 16 / 9)); min-width: min(100%, 44rem); margin: 0 auto; padding: 0 1.25rem; }
+.top, main { width: min(100%, 78rem, calc((100vh - 17.5rem) * 16 / 9)); min-width: min(100%, 44rem); margin: 0 auto; padding: 0 1.25rem; }
 .top { display: flex; align-items: center; min-height: 3.75rem; }
 .brand { display: inline-flex; align-items: center; gap: .6rem; font-weight: 650; text-decoration: none; letter-spacing: .01em; min-height: 2rem; }
 .brand svg { width: 26px; height: 26px; }
@@ -19,7 +19,7 @@ h1 { margin: 1.25rem 0 .1rem; font-size: clamp(1.3rem, 1rem + 1.2vw, 1.8rem); li
 .link button { min-width: 5.2rem; min-height: 2.3rem; padding: 0 .9rem; border: 0; border-radius: 9px; background: #302e38; color: var(--ink); font: 600 14px/1 inherit; font-family: inherit; cursor: pointer; }
 .link button:hover { background: #3d3a47; }
 a:focus-visible, input:focus-visible, button:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-.note { width: min(100%, 34rem); margin: 18vh auto 0; padding: 0 1.25rem; text-align: center; }
+.note { width: min(100%, 34rem); margin: 0 auto; padding: 18vh 1.25rem 0; text-align: center; }
 .note p { color: var(--quiet); }
 @media (max-width: 40rem) {
   .top { min-height: 3.2rem; }

@@ -1,0 +1,17 @@
+// Says whether the stream `main` is live, and fills in this machine's addresses.
+const badge = document.getElementById('live')
+const text = document.getElementById('live-text')
+
+document.getElementById('server').textContent = `rtmp://${location.hostname}/live`
+for (const element of document.querySelectorAll('.origin')) element.textContent = location.origin
+
+async function look() {
+  if (!document.hidden) {
+    const answer = await fetch('/live/main/index.m3u8', { cache: 'no-store' }).catch(() => undefined)
+    const live = answer?.ok ?? false
+    badge.dataset.live = live ? 'yes' : 'no'
+    text.textContent = live ? 'main is live: watch' : 'main is not live'
+  }
+  setTimeout(look, 4000 + Math.random() * 2000)
+}
+look()
