@@ -40,7 +40,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #options: ExchangeOptions
   readonly #answer: Deferred<OriginResponse> = deferred()
   #controller: Dispatcher.DispatchController | undefined
-  #connecting: Disposable | undefined
+  #deadline: Disposable | undefined
   #uploadError: unknown
   #answered = false
   #ended = false
@@ -56,13 +56,11 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   run(): Promise<OriginResponse> {
     const { method, signal, headers } = this.#request
-    const { dispatcher, path, connectMs, responseMs, clock } = this.#options
+    const { dispatcher, path, connectMs } = this.#options
     if (signal.aborted) return Promise.reject(signal.reason)
     signal.addEventListener('abort', this.#onAbort, { once: true })
     // From here until a connection takes the request: waiting for a free one counts.
-    this.#connecting = clock.after(connectMs, () =>
-      this.#stop(this.#failed('origin-unreachable', `no connection within ${connectMs} ms`)),
-    )
+    this.#within(connectMs, 'origin-unreachable', 'no connection')
     const upgrade = headers['upgrade']
     dispatcher.dispatch(
       {
@@ -71,8 +69,9 @@ class Exchange implements Dispatcher.DispatchHandler {
         headers: this.#options.headers,
         body: this.#upload(),
         upgrade: upgrade === undefined ? null : String(upgrade),
-        headersTimeout: responseMs,
-        bodyTimeout: responseMs,
+        // Its timers are a second off and run while a reader pauses the answer.
+        headersTimeout: 0,
+        bodyTimeout: 0,
       },
       this,
     )
@@ -80,9 +79,9 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#connecting?.[Symbol.dispose]()
     this.#controller = controller
     if (this.#failure) controller.abort(this.#failure)
+    else this.#within(this.#options.responseMs, 'origin-timeout', 'no answer')
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Headers): void {
@@ -92,6 +91,7 @@ class Exchange implements Dispatcher.DispatchHandler {
       return
     }
     this.#answered = true
+    this.#deadline?.[Symbol.dispose]()
     const empty =
       this.#request.method === 'HEAD' || BODILESS.has(status) || headers['content-length'] === '0'
     const body = empty ? null : this.#body()
@@ -152,7 +152,7 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   #finish(): void {
     this.#ended = true
-    this.#connecting?.[Symbol.dispose]()
+    this.#deadline?.[Symbol.dispose]()
     this.#request.signal.removeEventListener('abort', this.#onAbort)
     this.#wanted?.resolve()
   }
@@ -170,7 +170,9 @@ class Exchange implements Dispatcher.DispatchHandler {
           if (this.#failure) throw this.#failure
           if (this.#ended) return { done: true, value: undefined }
           this.#wanted = deferred()
+          this.#within(this.#options.responseMs, 'origin-timeout', 'no byte of the answer')
           await this.#wanted.promise
+          if (!this.#ended) this.#deadline?.[Symbol.dispose]()
         }
       },
       return: async () => {
@@ -185,7 +187,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     const { body } = this.#request
     if (body === null || body instanceof Uint8Array) return body
     if (isList(body)) return Buffer.concat(body)
-    const stream = Readable.from(body, { objectMode: false })
+    const stream = Readable.from(this.#watched(body), { objectMode: false })
     // Also after undici stopped listening, as it does when the answer comes first.
     stream.on('error', (error) => {
       this.#uploadError ??= error
@@ -193,15 +195,27 @@ class Exchange implements Dispatcher.DispatchHandler {
     return stream
   }
 
+  /** While the viewer still sends, the origin need not answer. */
+  async *#watched(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const chunk of body) {
+      if (this.#controller && !this.#answered && !this.#ended)
+        this.#within(this.#options.responseMs, 'origin-timeout', 'no answer')
+      yield chunk
+    }
+  }
+
+  /** One deadline at a time; the next replaces it. */
+  #within(ms: number, code: NearcastError['code'], missing: string): void {
+    this.#deadline?.[Symbol.dispose]()
+    this.#deadline = this.#options.clock.after(ms, () =>
+      this.#stop(this.#failed(code, `${missing} within ${ms} ms`)),
+    )
+  }
+
   #translate(error: Error): unknown {
     if (this.#uploadError !== undefined && !this.#answered) return this.#uploadError
     const code = 'code' in error ? String(error.code) : ''
     const said = describeError(error)
-    const { responseMs } = this.#options
-    if (code === 'UND_ERR_HEADERS_TIMEOUT')
-      return this.#failed('origin-timeout', `no answer within ${responseMs} ms`)
-    if (code === 'UND_ERR_BODY_TIMEOUT')
-      return this.#failed('origin-timeout', `no byte of the answer within ${responseMs} ms`)
     if (NOT_SENT.has(code)) return this.#failed('bad-request', said)
     if (this.#answered) return this.#failed('origin-failed', `its answer was cut short: ${said}`)
     if (!this.#controller) return this.#failed('origin-unreachable', said)

@@ -130,12 +130,9 @@ class Connections {
   }
 
   #open(): Pool {
-    const { connectMs, responseMs } = this.#options.timeouts
     return new Pool(this.#url.origin, {
       connections: CONNECTIONS_MAX,
-      connectTimeout: connectMs,
-      headersTimeout: responseMs,
-      bodyTimeout: responseMs,
+      connectTimeout: this.#options.timeouts.connectMs,
       maxHeaderSize: HEADER_BYTES_MAX,
     })
   }
