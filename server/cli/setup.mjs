@@ -196,6 +196,10 @@ function knowsPackages() {
 
 // ---- the build: each part is made beside the old one and put in its place when whole
 
+const viteBuild = (config) => (target) => [
+  'vite',
+  ['build', '--config', config, '--logLevel', 'error', '--emptyOutDir', '--outDir', target],
+]
 const parts = [
   {
     name: 'server',
@@ -205,13 +209,12 @@ const parts = [
   {
     name: 'player',
     sources: ['player', 'tsconfig.json', 'package-lock.json'],
-    make: (target) => [
-      'vite',
-      ['build', '--config', 'player/vite.config.ts', '--logLevel', 'warn', '--emptyOutDir'].concat(
-        '--outDir',
-        target,
-      ),
-    ],
+    make: viteBuild('player/vite.config.ts'),
+  },
+  {
+    name: 'console',
+    sources: ['player/console', 'tsconfig.json', 'package-lock.json'],
+    make: viteBuild('player/console/vite.config.ts'),
   },
 ].map((part) => ({ ...part, ready: () => partReady(part) }))
 

@@ -1,0 +1,124 @@
+/** What the API answers, as far as the console looks at it. */
+export interface Overview {
+  readonly at: number
+  readonly health: {
+    readonly status: 'starting' | 'ready' | 'draining'
+    readonly role: string
+    readonly version: string
+    readonly uptimeSeconds: number
+    readonly listeners: Readonly<Record<string, string>>
+    readonly warnings: readonly string[]
+  }
+  readonly streams: readonly Stream[]
+  readonly traffic: Traffic
+  readonly cache: {
+    readonly bytes?: number
+    readonly memoryBytes?: number
+    readonly objects?: number
+  }
+  readonly edges: readonly Edge[]
+  readonly position: { readonly epoch: string; readonly seq: number }
+}
+export interface Stream {
+  readonly name: string
+  readonly startedAt: number
+  readonly publisher: string
+  readonly tracks: readonly {
+    readonly kind: 'video' | 'audio'
+    readonly codecString: string
+    readonly width?: number
+    readonly height?: number
+    readonly sampleRate?: number
+    readonly channels?: number
+  }[]
+  readonly bitsPerSecond?: number
+  readonly framesPerSecond?: number
+  readonly keyIntervalSeconds?: number
+  readonly viewers?: number
+}
+export interface Traffic {
+  readonly requests: number
+  readonly hits: number
+  readonly misses: number
+  readonly errors: number
+  readonly bytes: number
+}
+export interface Edge {
+  readonly id: string
+  readonly url?: string
+  readonly seq: number
+  readonly self: boolean
+}
+export interface Key {
+  readonly id: string
+  readonly name: string
+  readonly createdAt: number
+}
+export interface NewKey extends Key {
+  readonly key: string
+  readonly server?: string
+}
+export interface Invalidation {
+  readonly id: string
+  readonly status: 'in-progress' | 'completed'
+  readonly distribution: string
+  readonly paths: readonly string[]
+  readonly createdAt: number
+}
+export interface Distribution {
+  readonly kind: 'web' | 'rtmp'
+  readonly id: string
+  readonly enabled: boolean
+  readonly hosts: readonly string[]
+  readonly behaviors?: readonly { readonly path: string; readonly origin: string }[]
+  readonly apps?: readonly string[]
+  readonly origin?: string
+}
+
+/** The API's refusal: its code and sentence. */
+export class ApiError extends Error {
+  readonly code: string
+  constructor(code: string, message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
+const TOKEN_NAME = 'nearcast-token'
+
+/** The token lives as long as the tab; one given behind the address (`#token=`) is taken out of it at once. */
+export function readToken(): string | undefined {
+  const given = new URLSearchParams(location.hash.slice(1)).get('token')
+  if (given !== null) {
+    sessionStorage.setItem(TOKEN_NAME, given)
+    history.replaceState(null, '', location.pathname)
+  }
+  return sessionStorage.getItem(TOKEN_NAME) ?? undefined
+}
+
+export function keepToken(token: string): void {
+  sessionStorage.setItem(TOKEN_NAME, token)
+}
+
+export function forgetToken(): void {
+  sessionStorage.removeItem(TOKEN_NAME)
+}
+
+/** One call of `/api/v1`. Throws ApiError; its code is `unreachable` when nothing answers. */
+export async function call<T>(method: string, path: string, body?: object): Promise<T> {
+  const response = await fetch(`/api/v1${path}`, {
+    method,
+    headers: {
+      authorization: `Bearer ${sessionStorage.getItem(TOKEN_NAME) ?? ''}`,
+      ...(body && { 'content-type': 'application/json' }),
+    },
+    ...(body && { body: JSON.stringify(body) }),
+  }).catch(() => {
+    throw new ApiError('unreachable', 'The server does not answer.')
+  })
+  const text = await response.text()
+  // The server this page came from is the one that answers: its shapes are those of its version.
+  const value = text === '' ? undefined : JSON.parse(text)
+  if (!response.ok) throw new ApiError(value?.code ?? 'internal', value?.message ?? text)
+  return value as T
+}
