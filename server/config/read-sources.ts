@@ -147,7 +147,7 @@ function readYaml(content: string, label: string): Record<string, unknown> {
   const [error] = document.errors
   if (error) {
     const { line, col } = lineCounter.linePos(error.pos[0])
-    const message = error.message.split('\n', 1)[0] ?? ''
+    const message = (error.message.split('\n', 1)[0] ?? '').replaceAll(/\p{Cc}/gu, '?')
     throw new NearcastError('config-invalid', `${label}: line ${line}, column ${col}: ${message}`)
   }
   const value: unknown = toValue(document, label)

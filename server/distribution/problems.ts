@@ -31,9 +31,16 @@ export interface SchemaNode {
 const LONGEST_VALUE = 60
 const MOST_PROBLEMS = 20
 
+const nodes = new WeakMap<z.ZodType, SchemaNode>()
+
 /** The schema of what people write, as JSON Schema; facts of `option.ts` are in it as further keywords. */
 export function schemaNodeOf(schema: z.ZodType): SchemaNode {
-  return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as SchemaNode
+  let node = nodes.get(schema)
+  if (!node) {
+    node = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as SchemaNode
+    nodes.set(schema, node)
+  }
+  return node
 }
 
 /** Lines `key: what is wrong` for what a schema refused. */
@@ -109,7 +116,7 @@ function expectedAt(
   issue: z.core.$ZodIssue,
 ): string {
   if ('options' in issue && Array.isArray(issue.options))
-    return `one of ${issue.options.join(', ')}`
+    return `one of ${issue.options.filter((option) => typeof option === 'string').join(', ')}`
   const node = nodeAt(root, keys, input)
   if (node?.expected !== undefined && !(issue.code === 'too_big' && node.type === 'array'))
     return node.expected

@@ -18,7 +18,7 @@ const DEFAULT_TTL = 86_400
 const ID = /^[a-z0-9][a-z0-9_-]{0,63}$/i
 const ID_EXPECTED = 'a name of letters, digits, - and _ (at most 64)'
 const HOST =
-  /^(?:\*|(?:\*\.)?[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*|\[?[0-9a-f:.]*:[0-9a-f:.]*\]?)$/i
+  /^(?:\*|(?:\*\.)?[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*|\[?(?=(?:[^:]*:){2})[0-9a-f:.]{2,45}\]?)$/i
 const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9a-z-]{1,256}$/i
 // RFC 9110 §5.5: no control characters, so that no value can begin another field.
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]{0,1783}$/
@@ -160,10 +160,7 @@ const rtmpDistribution = z.strictObject({
 
 /** A distribution as it is written; without `kind` it is a web distribution. */
 export const distributionSchema = z
-  .preprocess(
-    (value) => (isGroup(value) && value['kind'] === undefined ? { ...value, kind: 'web' } : value),
-    z.discriminatedUnion('kind', [webDistribution, rtmpDistribution]),
-  )
+  .discriminatedUnion('kind', [webDistribution, rtmpDistribution])
   .meta({ expected: 'a distribution' })
 
 const s3Origin = z.strictObject({
@@ -328,8 +325,4 @@ function httpUrl(description: string) {
       )
     })
     .meta({ description, expected: 'an http:// or https:// address without a password' })
-}
-
-function isGroup(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

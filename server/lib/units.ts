@@ -59,6 +59,6 @@ function quantity(
   const match = QUANTITY.exec(value)
   const unit = (match?.[2] ?? '').toLowerCase()
   if (!match || !Object.hasOwn(units, unit)) return undefined
-  // Thousandths are whole: 0.2s and 200ms are the same number.
-  return Math.round(Number(match[1]) * (units[unit] ?? 1) * 1e6) / 1e6
+  // 0.2s and 200ms are the same number.
+  return Number((Number(match[1]) * (units[unit] ?? 1)).toPrecision(15))
 }

@@ -1,0 +1,309 @@
+import { stringify } from 'yaml'
+import { configurationSchema } from '../config/describe-settings.ts'
+import { findControl } from '../config/find-ready.ts'
+import { loadConfig } from '../config/load-config.ts'
+import { describeError, hasCode } from '../lib/errors.ts'
+import { nearestWord } from '../lib/nearest-word.ts'
+import { type Arguments, CommandFailure, EXIT_CODES, readArguments, writeTable } from './command.ts'
+import { askControl } from './control-api.ts'
+
+/** Arguments behind `nearcast`, and where its text goes. */
+export interface CommandInput {
+  readonly argv: readonly string[]
+  readonly env?: Readonly<Record<string, string | undefined>>
+  readonly cwd?: string
+  readonly out: (text: string) => void
+  readonly err: (text: string) => void
+}
+
+interface Context extends CommandInput {
+  readonly args: Arguments
+  readonly ask: (
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    body?: unknown,
+  ) => Promise<unknown>
+}
+
+interface Command {
+  readonly usage: string
+  readonly summary: string
+  readonly words: { readonly min: number; readonly max: number }
+  readonly run: (context: Context, words: readonly string[]) => Promise<void> | void
+}
+
+const NONE = { min: 0, max: 0 }
+const ONE = { min: 1, max: 1 }
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  'key list': {
+    usage: '',
+    summary: 'stream keys, without the keys themselves',
+    words: NONE,
+    run: keyList,
+  },
+  'key create': {
+    usage: 'NAME',
+    summary: 'a new key for a stream; shown this once',
+    words: ONE,
+    run: keyCreate,
+  },
+  'key revoke': {
+    usage: 'ID|NAME',
+    summary: 'take a key back; its publisher is cut',
+    words: ONE,
+    run: keyRevoke,
+  },
+  invalidate: {
+    usage: 'PATH… [--distribution ID]',
+    summary: 'have paths fetched anew; a path may end in *',
+    words: { min: 1, max: 3000 },
+    run: invalidate,
+  },
+  explain: { usage: 'URL', summary: 'why a URL is answered as it is', words: ONE, run: explain },
+  probe: {
+    usage: 'KEY',
+    summary: 'what a stored file is and how it will be played',
+    words: ONE,
+    run: probe,
+  },
+  'config check': {
+    usage: '[--config FILE]',
+    summary: 'check the configuration',
+    words: NONE,
+    run: configCheck,
+  },
+  'config schema': {
+    usage: '',
+    summary: 'the JSON Schema of nearcast.yaml',
+    words: NONE,
+    run: configSchema,
+  },
+  'config export': {
+    usage: '',
+    summary: 'the configuration in force as YAML, secrets hidden',
+    words: NONE,
+    run: configExport,
+  },
+  edges: {
+    usage: '',
+    summary: 'edge locations and how far each has followed',
+    words: NONE,
+    run: edges,
+  },
+}
+
+/** Runs one `nearcast` command; gives the exit code. All but `start`, which the launcher does. */
+export async function runNearcast(input: CommandInput): Promise<number> {
+  try {
+    await dispatch(input)
+    return EXIT_CODES.done
+  } catch (error) {
+    if (error instanceof CommandFailure) {
+      input.err(`nearcast: ${error.message}\n`)
+      return EXIT_CODES[error.exit]
+    }
+    if (hasCode(error, 'config-invalid')) {
+      input.err(`${error.message.replace('config-invalid: ', '')}\n`)
+      return EXIT_CODES.usage
+    }
+    input.err(`nearcast: ${describeError(error)}\n`)
+    return EXIT_CODES.failed
+  }
+}
+
+async function dispatch(input: CommandInput): Promise<void> {
+  const args = readArguments(input.argv)
+  const { words, flags } = args
+  const [first = '', second = ''] = words
+  if (flags.has('--help') || first === 'help') {
+    input.out(helpText())
+    return
+  }
+  if (first === '')
+    throw new CommandFailure('usage', `which command? ${listOf(Object.keys(COMMANDS))}`)
+  const name = Object.hasOwn(COMMANDS, first) ? first : `${first} ${second}`.trim()
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (!command) throw new CommandFailure('usage', unknownCommand(first, name))
+  const rest = words.slice(name.split(' ').length)
+  if (rest.length < command.words.min || rest.length > command.words.max)
+    throw new CommandFailure('usage', `usage: nearcast ${name} ${command.usage}`.trimEnd())
+  await command.run({ ...input, args, ask: asker(input, flags) }, rest)
+}
+
+function unknownCommand(first: string, name: string): string {
+  const known = [...Object.keys(COMMANDS), 'start']
+  const members = known.filter((one) => one.startsWith(`${first} `))
+  if (members.length > 0) return `${name}: which one? ${listOf(members)}`
+  const nearest = nearestWord(name, known) ?? nearestWord(first, known)
+  return `${name}: unknown command; ${nearest ? `did you mean ${nearest}?` : `there are ${listOf(known)}`}`
+}
+
+function asker({ env, cwd }: CommandInput, flags: Arguments['flags']): Context['ask'] {
+  return (method, path, body) => {
+    const { data } = loadConfig({ argv: configFlags(flags), ...given(env, cwd) })
+    const control = findControl(data, env)
+    if (control) return askControl(control, method, path, body)
+    throw new CommandFailure(
+      'missing',
+      `no server runs here: ${data}/ready.json is missing; start one with npm start, or set NEARCAST_CONTROL_URL and NEARCAST_TOKEN`,
+    )
+  }
+}
+
+function configFlags(flags: Arguments['flags']): readonly string[] {
+  return [...flags].flatMap(([name, value]) =>
+    name === '--data' || name === '--config' ? [name, value] : [],
+  )
+}
+
+function given(env: CommandInput['env'], cwd: CommandInput['cwd']) {
+  return { ...(env && { env }), ...(cwd !== undefined && { cwd }) }
+}
+
+async function keyList(context: Context): Promise<void> {
+  const answer = await context.ask('GET', '/keys')
+  if (printedAsJson(context, answer)) return
+  const keys = rowsOf(answer, 'keys')
+  if (keys.length === 0) context.out('no stream keys; make one with: nearcast key create NAME\n')
+  else
+    context.out(
+      writeTable([
+        ['ID', 'STREAM', 'CREATED'],
+        ...keys.map((key) => [textOf(key, 'id'), textOf(key, 'name'), timeOf(key, 'createdAt')]),
+      ]),
+    )
+}
+
+async function keyCreate(context: Context, [name = '']: readonly string[]): Promise<void> {
+  const answer = await context.ask('POST', '/keys', { name })
+  if (printedAsJson(context, answer)) return
+  const server = textOf(answer, 'server')
+  context.out(
+    `${server === '' ? '' : `Server      ${server}\n`}Stream key  ${textOf(answer, 'key')}\n`,
+  )
+}
+
+async function keyRevoke(context: Context, [wanted = '']: readonly string[]): Promise<void> {
+  const keys = rowsOf(await context.ask('GET', '/keys'), 'keys')
+  const named = keys.filter((key) => textOf(key, 'name') === wanted)
+  const found =
+    keys.find((key) => textOf(key, 'id') === wanted) ?? (named.length === 1 ? named[0] : undefined)
+  if (!found) {
+    const ids = named.map((key) => textOf(key, 'id'))
+    throw new CommandFailure(
+      'failed',
+      ids.length > 0
+        ? `${wanted} has several keys; name one: ${listOf(ids)}`
+        : `no key has the id or stream name ${wanted}; see: nearcast key list`,
+    )
+  }
+  const id = textOf(found, 'id')
+  await context.ask('DELETE', `/keys/${encodeURIComponent(id)}`)
+  context.out(`revoked ${id} of ${textOf(found, 'name')}\n`)
+}
+
+async function invalidate(context: Context, paths: readonly string[]): Promise<void> {
+  const distribution = context.args.flags.get('--distribution')
+  const answer = await context.ask('POST', '/invalidations', {
+    paths,
+    ...(distribution !== undefined && { distribution }),
+  })
+  if (printedAsJson(context, answer)) return
+  context.out(`${textOf(answer, 'id')} ${textOf(answer, 'status')}\n`)
+}
+
+async function explain(context: Context, [url = '']: readonly string[]): Promise<void> {
+  printed(context, await context.ask('GET', `/explain?url=${encodeURIComponent(url)}`))
+}
+
+async function probe(context: Context, [key = '']: readonly string[]): Promise<void> {
+  printed(context, await context.ask('GET', `/probe?key=${encodeURIComponent(key)}`))
+}
+
+async function configExport(context: Context): Promise<void> {
+  printed(context, await context.ask('GET', '/config'))
+}
+
+function configCheck({ args, env, cwd, out }: Context): void {
+  const { file, distributions, origins } = loadConfig({
+    argv: configFlags(args.flags),
+    ...given(env, cwd),
+  })
+  const what = `${distributions.length} distributions, ${Object.keys(origins).length} origins`
+  out(`${file ?? 'no nearcast.yaml, the defaults'}: right (${what})\n`)
+}
+
+function configSchema({ out }: Context): void {
+  out(`${JSON.stringify(configurationSchema(), null, 2)}\n`)
+}
+
+async function edges(context: Context): Promise<void> {
+  const answer = await context.ask('GET', '/edges')
+  if (printedAsJson(context, answer)) return
+  context.out(
+    writeTable([
+      ['ID', 'ADDRESS', 'CHANGES', ''],
+      ...rowsOf(answer, 'edges').map((edge) => [
+        textOf(edge, 'id'),
+        textOf(edge, 'url'),
+        textOf(edge, 'seq'),
+        textOf(edge, 'self') === 'true' ? 'this server' : '',
+      ]),
+    ]),
+  )
+}
+
+function printed(context: Context, answer: unknown): void {
+  if (!printedAsJson(context, answer)) context.out(stringify(answer))
+}
+
+function printedAsJson({ args, out }: Context, answer: unknown): boolean {
+  if (!args.flags.has('--json')) return false
+  out(`${JSON.stringify(answer, null, 2)}\n`)
+  return true
+}
+
+function rowsOf(answer: unknown, key: string): readonly unknown[] {
+  const rows: unknown = memberOf(answer, key)
+  return Array.isArray(rows) ? rows : []
+}
+
+function textOf(value: unknown, key: string): string {
+  const member = memberOf(value, key)
+  const plain = typeof member === 'number' || typeof member === 'boolean' ? String(member) : member
+  return typeof plain === 'string' ? plain.replaceAll(/\p{Cc}/gu, '') : ''
+}
+
+function timeOf(value: unknown, key: string): string {
+  const time = memberOf(value, key)
+  const date = new Date(typeof time === 'number' ? time : Number.NaN)
+  return Number.isNaN(date.getTime()) ? '' : date.toISOString().replace('T', ' ').slice(0, 19)
+}
+
+function memberOf(value: unknown, key: string): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined
+  return (value as Readonly<Record<string, unknown>>)[key]
+}
+
+function listOf(names: readonly string[]): string {
+  return names.join(', ')
+}
+
+function helpText(): string {
+  const rows = Object.entries(COMMANDS).map(([name, { usage, summary }]) => [
+    `  nearcast ${name} ${usage}`.trimEnd(),
+    summary,
+  ])
+  const start = [
+    '  nearcast start [--config FILE] [--role ROLE] [--data DIR] [--demo]',
+    'start the server',
+  ]
+  return [
+    'usage: nearcast COMMAND\n\n',
+    writeTable([start, ...rows]),
+    '\nFlags: --json (the answer as it came), --data DIR and --config FILE (which server is meant).\n',
+    'The server is found by DATA/ready.json, else by NEARCAST_CONTROL_URL and NEARCAST_TOKEN.\n',
+    'Exit codes: 0 done, 1 failed, 2 arguments or configuration wrong, 3 something needed is missing.\n',
+  ].join('')
+}

@@ -1,0 +1,60 @@
+import type { Distribution, OriginOptions } from '../distribution/types.ts'
+import type { Config } from './config.ts'
+
+const HIDDEN = '(hidden)'
+
+/**
+ * The configuration in force as `nearcast.yaml` would say it: changes made over the API included, secrets hidden, and
+ * without what belongs to one start only.
+ */
+export function exportConfig(
+  config: Config,
+  now: {
+    readonly distributions: readonly Distribution[]
+    readonly origins: Readonly<Record<string, OriginOptions>>
+  } = config,
+): Readonly<Record<string, unknown>> {
+  const { file: _file, demo: _demo, parent, redis, live, ...rest } = config
+  return {
+    ...rest,
+    live: { ...live, record: live.record ?? 'off' },
+    ...(parent && { parent: { url: withoutPassword(parent.url), token: HIDDEN } }),
+    ...(redis && { redis: { url: withoutPassword(redis.url) } }),
+    origins: Object.fromEntries(
+      Object.entries(now.origins).map(([id, options]) => [id, exportOrigin(options)]),
+    ),
+    distributions: now.distributions,
+  }
+}
+
+function exportOrigin(options: OriginOptions): Readonly<Record<string, unknown>> {
+  switch (options.kind) {
+    case 's3': {
+      const { endpoint, ...rest } = options
+      return { ...rest, ...(endpoint !== undefined && { endpoint: withoutPassword(endpoint) }) }
+    }
+    case 'file':
+      return { ...options }
+    case 'http': {
+      const { connectMs, responseMs } = options.timeouts
+      return {
+        ...options,
+        headers: Object.fromEntries(Object.keys(options.headers).map((name) => [name, HIDDEN])),
+        timeouts: { connect: connectMs / 1000, response: responseMs / 1000 },
+      }
+    }
+    case 'group': {
+      const { health, ...rest } = options
+      if (!health) return rest
+      return { ...rest, health: { path: health.path, interval: health.intervalMs / 1000 } }
+    }
+  }
+}
+
+function withoutPassword(address: string): string {
+  const url = new URL(address)
+  if (url.password === '' && url.username === '') return address
+  url.username = ''
+  url.password = ''
+  return url.href
+}

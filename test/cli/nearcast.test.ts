@@ -1,0 +1,235 @@
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { runNearcast } from '../../server/cli/nearcast.ts'
+import { writeReady } from '../../server/config/data-dir.ts'
+import { collect } from '../../server/lib/bytes.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'nearcast-cli-'))
+const asked: {
+  readonly line: string
+  readonly token: string | undefined
+  readonly body: string
+}[] = []
+const answers = new Map<string, readonly [status: number, body: unknown]>()
+const api = createServer((request, response) => void answer(request, response))
+
+async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const body = await collect(request)
+  const line = `${request.method} ${request.url}`
+  asked.push({ line, token: request.headers.authorization, body: body.toString() })
+  const [status, said] = answers.get(line) ?? [
+    404,
+    { code: 'not-found', message: `nothing at ${line}` },
+  ]
+  response.writeHead(status, { 'content-type': 'application/json' })
+  response.end(said === undefined ? '' : JSON.stringify(said))
+}
+let url = ''
+
+beforeAll(async () => {
+  await new Promise<void>((resolve) => api.listen(0, '127.0.0.1', resolve))
+  url = `http://127.0.0.1:${(api.address() as AddressInfo).port}`
+  mkdirSync(join(folder, 'data'))
+  await writeReady(join(folder, 'data'), {
+    pid: process.pid,
+    control: url,
+    streams: [],
+    adminToken: 'the-token',
+  })
+})
+afterAll(async () => {
+  api.closeAllConnections()
+  await new Promise((resolve) => api.close(resolve))
+  rmSync(folder, { recursive: true, force: true })
+})
+beforeEach(() => {
+  asked.length = 0
+  answers.clear()
+})
+
+async function run(argv: readonly string[], env: Record<string, string> = {}, cwd = folder) {
+  let out = ''
+  let err = ''
+  const exit = await runNearcast({
+    argv,
+    env,
+    cwd,
+    out: (text) => {
+      out += text
+    },
+    err: (text) => {
+      err += text
+    },
+  })
+  return { exit, out, err }
+}
+
+const KEYS = {
+  keys: [
+    { id: '0f3a', name: 'main', createdAt: Date.UTC(2026, 0, 2, 3, 4, 5) },
+    { id: '9bc1', name: 'studio-two', createdAt: Date.UTC(2026, 0, 3) },
+  ],
+}
+
+describe('nearcast', () => {
+  it('lists keys as a table or as JSON', async () => {
+    answers.set('GET /api/v1/keys', [200, KEYS])
+    expect(await run(['key', 'list'])).toEqual({
+      exit: 0,
+      out: 'ID    STREAM      CREATED\n0f3a  main        2026-01-02 03:04:05\n9bc1  studio-two  2026-01-03 00:00:00\n',
+      err: '',
+    })
+    expect(asked[0]?.token).toBe('Bearer the-token')
+    expect(JSON.parse((await run(['key', 'list', '--json'])).out)).toEqual(KEYS)
+  })
+
+  it('creates a key and shows what goes into OBS', async () => {
+    const made = { id: '1', name: 'main', key: 'abc', server: 'rtmp://127.0.0.1:1935/live' }
+    answers.set('POST /api/v1/keys', [201, made])
+    const { exit, out } = await run(['key', 'create', 'main'])
+    expect(exit).toBe(0)
+    expect(out).toBe('Server      rtmp://127.0.0.1:1935/live\nStream key  abc\n')
+    expect(asked[0]?.body).toBe('{"name":"main"}')
+  })
+
+  it('revokes a key by id or by its stream’s name', async () => {
+    answers.set('GET /api/v1/keys', [200, KEYS])
+    answers.set('DELETE /api/v1/keys/9bc1', [204, undefined])
+    expect(await run(['key', 'revoke', 'studio-two'])).toEqual({
+      exit: 0,
+      out: 'revoked 9bc1 of studio-two\n',
+      err: '',
+    })
+    expect((await run(['key', 'revoke', '9bc1'])).exit).toBe(0)
+    expect(await run(['key', 'revoke', 'nobody'])).toMatchObject({
+      exit: 1,
+      err: 'nearcast: no key has the id or stream name nobody; see: nearcast key list\n',
+    })
+  })
+
+  it('invalidates paths', async () => {
+    answers.set('POST /api/v1/invalidations', [201, { id: 'i7', status: 'in-progress' }])
+    expect(await run(['invalidate', '/a', '/img/*'])).toEqual({
+      exit: 0,
+      out: 'i7 in-progress\n',
+      err: '',
+    })
+    expect(asked[0]?.body).toBe('{"paths":["/a","/img/*"]}')
+    await run(['invalidate', '/a', '--distribution', 'films'])
+    expect(asked[1]?.body).toBe('{"paths":["/a"],"distribution":"films"}')
+  })
+
+  it('explains, probes and exports as YAML', async () => {
+    answers.set('GET /api/v1/explain?url=http%3A%2F%2Fa%2Fb%3Fc%3D1', [
+      200,
+      { behavior: '*', steps: ['one'] },
+    ])
+    answers.set('GET /api/v1/probe?key=a%20b.mp4', [200, { codecs: 'avc1' }])
+    answers.set('GET /api/v1/config', [200, { role: 'all' }])
+    expect((await run(['explain', 'http://a/b?c=1'])).out).toBe('behavior: "*"\nsteps:\n  - one\n')
+    expect((await run(['probe', 'a b.mp4'])).out).toBe('codecs: avc1\n')
+    expect((await run(['config', 'export'])).out).toBe('role: all\n')
+  })
+
+  it('lists edges', async () => {
+    answers.set('GET /api/v1/edges', [200, { edges: [{ id: 'home', seq: 4, self: true }] }])
+    expect((await run(['edges'])).out).toBe(
+      'ID    ADDRESS  CHANGES\nhome           4        this server\n',
+    )
+  })
+
+  it('shows the server’s own sentence when it refuses', async () => {
+    answers.set('POST /api/v1/keys', [
+      400,
+      { code: 'bad-request', message: 'name: "a b" is not a name' },
+    ])
+    expect(await run(['key', 'create', 'a b'])).toEqual({
+      exit: 2,
+      out: '',
+      err: 'nearcast: name: "a b" is not a name\n',
+    })
+    expect(await run(['probe', 'x'])).toMatchObject({
+      exit: 1,
+      err: 'nearcast: nothing at GET /api/v1/probe?key=x\n',
+    })
+  })
+
+  it('finds a server by the environment where none runs in the folder', async () => {
+    answers.set('GET /api/v1/keys', [200, { keys: [] }])
+    const env = { NEARCAST_CONTROL_URL: url, NEARCAST_TOKEN: 'other' }
+    const { exit, out } = await run(['key', 'list'], env, tmpdir())
+    expect([exit, out]).toEqual([0, 'no stream keys; make one with: nearcast key create NAME\n'])
+    expect(asked[0]?.token).toBe('Bearer other')
+  })
+
+  it('says what to do when there is no server', async () => {
+    const empty = mkdtempSync(join(folder, 'empty-'))
+    const { exit, err } = await run(['key', 'list'], {}, empty)
+    expect(exit).toBe(3)
+    expect(err).toContain('start one with npm start')
+  })
+
+  it('does not believe a ready.json whose server was killed', async () => {
+    const ended = spawnSync(process.execPath, ['-e', ''])
+    const data = mkdtempSync(join(folder, 'dead-'))
+    await writeReady(data, { pid: ended.pid, control: url, streams: [], adminToken: 'x' })
+    expect((await run(['key', 'list', '--data', data])).exit).toBe(3)
+  })
+
+  it('says that a server cannot be reached', async () => {
+    const env = { NEARCAST_CONTROL_URL: 'http://127.0.0.1:1', NEARCAST_TOKEN: 'x' }
+    const { exit, err } = await run(['edges'], env, tmpdir())
+    expect(exit).toBe(1)
+    expect(err).toMatch(/^nearcast: http:\/\/127\.0\.0\.1:1 cannot be reached: .+\n$/)
+  })
+
+  it('checks a configuration', async () => {
+    writeFileSync(join(folder, 'good.yaml'), 'http: { port: 0 }')
+    writeFileSync(join(folder, 'bad.yaml'), 'http: { prot: 0 }')
+    expect(await run(['config', 'check', '--config', 'good.yaml'])).toMatchObject({
+      exit: 0,
+      err: '',
+    })
+    expect(await run(['config', 'check', '--config', 'bad.yaml'])).toEqual({
+      exit: 2,
+      out: '',
+      err: 'bad.yaml: http.prot: unknown key; did you mean http.port?\n',
+    })
+  })
+
+  it('prints the JSON Schema', async () => {
+    expect(JSON.parse((await run(['config', 'schema'])).out)).toMatchObject({
+      type: 'object',
+      title: 'nearcast.yaml',
+    })
+  })
+
+  it.each([
+    [[], /which command\?/],
+    [['kye', 'list'], /did you mean key list\?/],
+    [['invalidat', '/a'], /did you mean invalidate\?/],
+    [['key'], /key: which one\? key list, key create, key revoke/],
+    [['key', 'create'], /usage: nearcast key create NAME/],
+    [['edges', 'more'], /usage: nearcast edges/],
+    [['edges', '--colour'], /--colour: unknown flag/],
+    [['edges', '--data'], /--data: needs a value/],
+    [['constructor'], /unknown command/],
+  ])('%o is wrong in one line', async (argv, expected) => {
+    const { exit, out, err } = await run(argv)
+    expect([exit, out, err.split('\n').length]).toEqual([2, '', 2])
+    expect(err).toMatch(expected)
+  })
+
+  it('helps', async () => {
+    for (const argv of [['--help'], ['help'], ['key', '-h']]) {
+      const { exit, out } = await run(argv)
+      expect(exit).toBe(0)
+      expect(out).toContain('nearcast invalidate PATH…')
+    }
+  })
+})
