@@ -28,6 +28,8 @@ interface Queued {
 
 /** A slow line must show that it moves: pieces of this size are drained one by one. */
 const PIECE_BYTES = 64 * 1024
+/** Small messages cost more than their bytes. */
+const MESSAGES_MAX = 50_000
 
 /**
  * What waits for one player's socket. A player that falls behind loses frames up to the next key frame, never headers;
@@ -92,7 +94,9 @@ export class PlayerQueue implements PlayOutput {
 
   send(bytes: Buffer): void {
     this.#add({ bytes, timeMs: undefined })
-    if (this.#bytes > 2 * this.#limits.bytes + this.#joinBytes) this.#hooks.onOverflow()
+    const overfull =
+      this.#bytes > 2 * this.#limits.bytes + this.#joinBytes || this.#length() > 2 * MESSAGES_MAX
+    if (overfull) this.#hooks.onOverflow()
   }
 
   sendFrame(bytes: Buffer, frame: { readonly key: boolean; readonly timeMs: number }): void {
@@ -150,9 +154,14 @@ export class PlayerQueue implements PlayOutput {
     }
   }
 
+  #length(): number {
+    return this.#queue.length - this.#head
+  }
+
   #isFull(): boolean {
     return (
       this.#bytes > this.#limits.bytes + this.#joinBytes ||
+      this.#length() > MESSAGES_MAX ||
       this.#mediaMs() > this.#limits.mediaMs + this.#joinMs
     )
   }

@@ -12,11 +12,12 @@ export interface RtmpConnectionHooks {
   onMessage(message: RtmpMessage): void
 }
 
-/** Publishing needs long messages, nobody else does. */
-export const MEDIA_MESSAGE_BYTES_MAX = 16 * 1024 * 1024
+/** Publishing needs long messages, nobody else does: what anybody may make this process hold is small. */
+const MEDIA_BYTES_MAX = 16 * 1024 * 1024
+const MEDIA_PARTIAL_BYTES_MAX = 20 * 1024 * 1024
 const COMMAND_BYTES_MAX = 64 * 1024
+const COMMAND_PARTIAL_BYTES_MAX = 256 * 1024
 const CHUNK_STREAMS_MAX = 64
-const PARTIAL_BYTES_MAX = 20 * 1024 * 1024
 /** When the peer names no window. */
 const ACK_WINDOW = 2_500_000
 const ACK_WINDOW_MIN = 64 * 1024
@@ -31,7 +32,7 @@ export class RtmpConnection {
     mediaBytes: COMMAND_BYTES_MAX,
     commandBytes: COMMAND_BYTES_MAX,
     chunkStreams: CHUNK_STREAMS_MAX,
-    partialBytes: PARTIAL_BYTES_MAX,
+    partialBytes: COMMAND_PARTIAL_BYTES_MAX,
   }
   readonly #chunks: ChunkReader
   /** What came of C0+C1, then of C2; undefined once messages flow. */
@@ -57,7 +58,8 @@ export class RtmpConnection {
 
   /** From now on audio and video messages of up to 16 MiB are taken, before only of up to 64 KiB. */
   allowMedia(): void {
-    this.#limits.mediaBytes = MEDIA_MESSAGE_BYTES_MAX
+    this.#limits.mediaBytes = MEDIA_BYTES_MAX
+    this.#limits.partialBytes = MEDIA_PARTIAL_BYTES_MAX
   }
 
   /** Takes what belongs to the handshake; returns what follows it. */

@@ -18,6 +18,8 @@ export type StreamMetadata = Readonly<Record<string, string | number | boolean>>
 
 /** How much of the last group of pictures is kept for readers that join; past it they wait for the next key frame. */
 const GROUP_BYTES_MAX = 32 * 1024 * 1024
+/** What a frame costs besides its bytes: a publisher of frames of one byte must not fill the memory with objects. */
+const FRAME_OVERHEAD_BYTES = 256
 
 /**
  * One publisher's frames on their way to all readers. A new publisher of the same name is a new LiveStream.
@@ -105,7 +107,7 @@ export class LiveStream {
       return
     }
     this.#group.push(frame)
-    this.#groupBytes += frame.data.length
+    this.#groupBytes += frame.data.length + FRAME_OVERHEAD_BYTES
     if (this.#groupBytes > GROUP_BYTES_MAX) this.#group = []
   }
 }

@@ -52,6 +52,21 @@ describe('connection', () => {
     )
   })
 
+  test('before media is allowed, unfinished messages hold 256 KiB at most, then 20 MiB', () => {
+    // A full header and one chunk of 16 bytes.
+    const begin = (id: number) =>
+      writeMessage(9, 1, 0, Buffer.alloc(60_000)).fill(id, 0, 1).subarray(0, 28)
+    const feed = (connection: RtmpConnection) => {
+      connection.push(writeSetChunkSize(16))
+      for (let id = 8; id < 14; id += 1) connection.push(begin(id))
+    }
+    expect(() => feed(open().connection)).toThrow(/^limit-exceeded: unfinished/)
+    const publisher = open()
+    publisher.connection.allowMedia()
+    feed(publisher.connection)
+    expect(publisher.received).toEqual([])
+  })
+
   test('empty and short control messages change nothing', () => {
     const { connection, received, sent } = open()
     for (const type of [3, 4, 5, 6]) connection.push(control(type))

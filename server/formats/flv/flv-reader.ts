@@ -22,6 +22,8 @@ const AUDIO_ID = 2
  */
 const HOLD_MS = 500
 const HOLD_BYTES_MAX = 8 * 1024 * 1024
+/** What a frame costs besides its bytes: a million frames of one byte are not one megabyte. */
+const FRAME_OVERHEAD_BYTES = 256
 
 /**
  * Makes tracks and frames of the audio and video tags of one publisher. Video is track 1, audio track 2.
@@ -150,7 +152,7 @@ export class FlvReader {
       return
     }
     this.#held.push(frame)
-    this.#heldBytes += frame.data.length
+    this.#heldBytes += frame.data.length + FRAME_OVERHEAD_BYTES
     const span = Math.abs(frame.dts - (this.#held[0]?.dts ?? frame.dts))
     if (this.#isComplete() || span >= HOLD_MS || this.#heldBytes > HOLD_BYTES_MAX) this.#release()
   }
