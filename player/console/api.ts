@@ -46,7 +46,7 @@ export interface Traffic {
 export interface Edge {
   readonly id: string
   readonly url?: string
-  readonly seq: number
+  readonly seq?: number
   readonly self: boolean
 }
 export interface Key {

@@ -37,12 +37,16 @@ export function showEdges({ edges, position }: Overview): void {
       edges.map((edge) => [
         edge.self ? `${edge.id} (this one)` : edge.id,
         edge.url ?? '–',
-        edge.seq >= position.seq
-          ? h('span', { class: 'tag good' }, 'up to date')
-          : h('span', { class: 'tag' }, `${position.seq - edge.seq} behind`),
+        progressOf(edge.seq, position.seq),
       ]),
     ),
   ])
+}
+
+function progressOf(seq: number | undefined, newest: number): HTMLElement {
+  if (seq === undefined) return h('span', { class: 'tag off' }, 'unknown')
+  if (seq >= newest) return h('span', { class: 'tag good' }, 'up to date')
+  return h('span', { class: 'tag' }, `${newest - seq} behind`)
 }
 
 /** A URL, or the key of a stored file, and what the server says of it. */

@@ -45,10 +45,10 @@ export async function refreshKeys(): Promise<void> {
   const { keys } = await call<{ keys: readonly Key[] }>('GET', '/keys')
   renderOnce(list, keys, () => [
     table(
-      ['Stream', 'Key', 'Since', ''],
+      ['Stream', 'Id of the key', 'Since', ''],
       keys.map((key) => [
         key.name,
-        h('code', {}, `${key.id.slice(0, 6)}…`),
+        h('code', {}, key.id),
         dateTime(key.createdAt),
         button('Revoke', 'danger', () => void revoke(key)),
       ]),

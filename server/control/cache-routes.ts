@@ -102,7 +102,7 @@ function invalidationsOf({ changes }: ApiContext): readonly Invalidation[] {
 function reportOf({ services }: ApiContext, change: Change) {
   if (change.kind !== 'invalidation') throw new NearcastError('internal', 'not an invalidation')
   const { id, distribution, paths, seq, at } = change
-  const applied = services.edges().every((edge) => edge.seq >= seq)
+  const applied = services.edges().every((edge) => edge.seq === undefined || edge.seq >= seq)
   return {
     id,
     status: applied ? 'completed' : 'in-progress',

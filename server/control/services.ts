@@ -37,8 +37,8 @@ export interface TrafficReport {
 export interface EdgeReport {
   readonly id: string
   readonly url?: string | undefined
-  /** Position of the change log it has applied. */
-  readonly seq: number
+  /** Position of the change log it has applied; undefined when it has not said. */
+  readonly seq?: number | undefined
   readonly self: boolean
 }
 

@@ -34,11 +34,6 @@ export class Metrics {
     return counter
   }
 
-  /** What a counter stands at; 0 when nobody made it. */
-  valueOf(name: string): number {
-    return this.#counters.get(name)?.value ?? 0
-  }
-
   /** What a counter stands at; 0 when there is none of this name. */
   read(name: string): number {
     return this.#counters.get(name)?.value ?? 0
