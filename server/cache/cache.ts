@@ -108,7 +108,7 @@ export class Cache implements Room {
       this.remove(oldest)
     }
     const cost = objectCost(object)
-    if (this.admit(cost)) this.#main.insert(object, cost)
+    if (this.admit(cost, true)) this.#main.insert(object, cost)
     else this.objectEvicted(object)
     return object
   }
@@ -139,9 +139,9 @@ export class Cache implements Room {
     return new Generation(this, { ...options, id: undefined })
   }
 
-  admit(cost: number): boolean {
+  admit(cost: number, urgent: boolean): boolean {
     while (this.bytes + cost > this.#memoryBytes) {
-      const victim = this.#victim()
+      const victim = this.#victim(urgent)
       if (!victim) return false
       victim.queue?.remove(victim)
       this.#evictions++
@@ -163,6 +163,10 @@ export class Cache implements Room {
   freed(): Promise<void> {
     this.#freed ??= deferred()
     return this.#freed.promise
+  }
+
+  passed(): void {
+    this.#wake()
   }
 
   emptied(generation: Generation): void {
@@ -198,14 +202,13 @@ export class Cache implements Room {
     return entry
   }
 
-  #victim(): Evictable | undefined {
-    const probationFirst = this.#probation.bytes > this.#memoryBytes * PROBATION_PART
+  #victim(urgent: boolean): Evictable | undefined {
     const main = (last: boolean) => this.#main.victim(last)
     // What was read again while on probation is worth keeping.
     const probation = (last: boolean) => this.#probation.victim(last, this.#main)
-    return probationFirst
-      ? (probation(false) ?? main(false) ?? probation(true) ?? main(true))
-      : (main(false) ?? probation(false) ?? main(true) ?? probation(true))
+    const probationFirst = this.#probation.bytes > this.#memoryBytes * PROBATION_PART
+    const [first, second] = probationFirst ? [probation, main] : [main, probation]
+    return first(false) ?? second(false) ?? (urgent ? (first(true) ?? second(true)) : undefined)
   }
 
   #wake(): void {

@@ -3,6 +3,7 @@ import { type Deferred, deferred } from '../lib/deferred.ts'
 import { Fill, type FillEnd, type FillOwner, type Run, type Source } from './fill.ts'
 import { type Readable, Reader } from './reader.ts'
 import { SLICE_OVERHEAD_BYTES, Slice, type SliceOwner } from './slice.ts'
+import { SliceGrid } from './slice-grid.ts'
 
 /** How far a fill runs ahead of its fastest reader. */
 export const AHEAD_SLICES = 4
@@ -14,14 +15,19 @@ const PIECES_MAX = 4
 /** The byte bound that generations live under. */
 export interface Room {
   readonly sliceBytes: number
-  /** Makes room for `cost` bytes by eviction; false when all that is left is being filled. */
-  admit(cost: number): boolean
+  /**
+   * Makes room for `cost` bytes by eviction; false when there is none: all that is left is being filled or, unless `urgent`, about to be
+   * read by someone.
+   */
+  admit(cost: number, urgent: boolean): boolean
   insert(slice: Slice, cost: number, probation: boolean): void
   /** The slice is complete: `cost` is what it takes from now on. */
   settle(slice: Slice, cost: number): void
   remove(slice: Slice): void
-  /** Resolves when something was given up or completed. */
+  /** Resolves when something was given up, completed or read past. */
   freed(): Promise<void>
+  /** A reader moved on: what lies behind it may go. */
+  passed(): void
   /** The generation holds nothing any more and nobody reads it. */
   emptied(generation: Generation): void
 }
@@ -54,7 +60,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   /** Lost a slice that cannot be fetched again: those who read it go on, nobody else begins. */
   #holed = false
   #holds = 0
-  readonly #cells = new Map<number, Slice[]>()
+  readonly #grid: SliceGrid
   readonly #fills = new Set<Fill>()
   readonly #sources = new Map<Reader, Source | undefined>()
   readonly #waiters = new Set<Waiter>()
@@ -63,6 +69,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
 
   constructor(room: Room, options: GenerationOptions) {
     this.#room = room
+    this.#grid = new SliceGrid(room.sliceBytes)
     this.id = options.id
     this.etag = options.etag
     this.#size = options.size
@@ -145,10 +152,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   }
 
   sliceAt(position: number): Slice | undefined {
-    const pieces = this.#cells.get(this.#cellOf(position))
-    if (!pieces) return undefined
-    for (const slice of pieces) if (slice.start <= position && position < slice.end) return slice
-    return undefined
+    return this.#grid.at(position)
   }
 
   wait(reader: Reader): Promise<void> {
@@ -169,6 +173,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     const movement = this.#movement
     this.#movement = undefined
     movement?.resolve()
+    this.#room.passed()
   }
 
   detach(reader: Reader): void {
@@ -182,35 +187,28 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   }
 
   async nextSlice(fill: Fill): Promise<Slice | undefined> {
+    const { sliceBytes } = this.#room
     for (;;) {
       if (fill.stopped) return undefined
       const lead = this.#leadOf(fill)
       if (lead === undefined && this.#holds === 0) return undefined
       const ahead = fill.position - (lead ?? fill.start)
-      if (ahead < AHEAD_SLICES * this.#room.sliceBytes) break
-      this.#movement ??= deferred()
-      await this.#movement.promise
-    }
-    const cell = this.#cellOf(fill.position)
-    const limit = Math.min((cell + 1) * this.#room.sliceBytes, fill.limit)
-    // A slice that grows is charged with all it may become.
-    const cost = limit - fill.position + SLICE_OVERHEAD_BYTES
-    while (!this.#room.admit(cost)) {
+      if (ahead >= AHEAD_SLICES * sliceBytes) {
+        this.#movement ??= deferred()
+        await this.#movement.promise
+        continue
+      }
+      // Running ahead takes nothing away that somebody is about to read; what a reader waits for does.
+      const slice = this.#admitted(fill, ahead < sliceBytes)
+      if (slice) return slice
       await this.#room.freed()
-      if (fill.stopped) return undefined
     }
-    const slice = new Slice(this, fill.position, limit, this.#size !== undefined)
-    this.#room.insert(slice, cost, fill.probation)
-    const pieces = this.#cells.get(cell)
-    if (pieces) pieces.push(slice)
-    else this.#cells.set(cell, [slice])
-    return slice
   }
 
   sliceFinished(slice: Slice): void {
     if (slice.filled === 0) {
       this.#room.remove(slice)
-      this.#forget(slice)
+      this.#grid.remove(slice)
     } else this.#room.settle(slice, slice.memory)
   }
 
@@ -233,7 +231,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   }
 
   sliceEvicted(slice: Slice): void {
-    this.#forget(slice)
+    this.#grid.remove(slice)
     if (!this.rangeable) this.#holed = true
     this.#sweep()
   }
@@ -244,8 +242,16 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     this.#sweep()
   }
 
-  #cellOf(position: number): number {
-    return Math.floor(position / this.#room.sliceBytes)
+  #admitted(fill: Fill, urgent: boolean): Slice | undefined {
+    const cellEnd = this.#grid.cellStart(fill.position) + this.#room.sliceBytes
+    const limit = Math.min(cellEnd, fill.limit)
+    // A slice that grows is charged with all it may become.
+    const cost = limit - fill.position + SLICE_OVERHEAD_BYTES
+    if (!this.#room.admit(cost, urgent)) return undefined
+    const slice = new Slice(this, fill.position, limit, this.#size !== undefined)
+    this.#room.insert(slice, cost, fill.probation)
+    this.#grid.add(slice)
+    return slice
   }
 
   /** The fill that will soon bring the byte at `position`. */
@@ -271,14 +277,15 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   #gap(position: number, wanted: number): { readonly start: number; readonly end: number } {
     let start = position
     let end = wanted
-    const first = this.#cells.get(this.#cellOf(position)) ?? []
-    if (first.length >= PIECES_MAX) {
-      start = this.#cellOf(position) * this.#room.sliceBytes
-      for (const slice of first)
+    const pieces = this.#grid.pieces(position)
+    if (pieces.length >= PIECES_MAX) {
+      const cellStart = this.#grid.cellStart(position)
+      start = cellStart
+      for (const slice of pieces)
         if (slice.end <= position) start = Math.max(start, slice.filling ? slice.limit : slice.end)
       const others = [...this.#fills].some((f) => f.position > start && f.position <= position)
       start = others ? position : Math.min(start, position)
-      const cellEnd = (this.#cellOf(position) + 1) * this.#room.sliceBytes
+      const cellEnd = cellStart + this.#room.sliceBytes
       end = Math.min(Math.max(end, cellEnd), this.#size ?? cellEnd)
     }
     return { start, end: Math.min(end, this.#nextBoundary(position)) }
@@ -286,10 +293,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
 
   /** Where the next bytes after `position` begin that are here or on their way. */
   #nextBoundary(position: number): number {
-    let boundary = Number.POSITIVE_INFINITY
-    for (const pieces of this.#cells.values())
-      for (const slice of pieces)
-        if (slice.start > position && slice.start < boundary) boundary = slice.start
+    let boundary = this.#grid.nextStart(position)
     for (const fill of this.#fills)
       if (!fill.stopped && fill.position > position && fill.position < boundary)
         boundary = fill.position
@@ -366,24 +370,16 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     this.#sweep()
   }
 
-  #forget(slice: Slice): void {
-    const cell = this.#cellOf(slice.start)
-    const pieces = this.#cells.get(cell)?.filter((piece) => piece !== slice) ?? []
-    if (pieces.length > 0) this.#cells.set(cell, pieces)
-    else this.#cells.delete(cell)
-  }
-
   /** Gives its bytes back when nobody can come to them any more. */
   #sweep(): void {
     if (this.#sources.size > 0 || this.#holds > 0 || this.#fills.size > 0) return
     const reachable = this.usable && (this.objects > 0 || this.id !== undefined)
     if (!reachable)
-      for (const pieces of this.#cells.values())
-        for (const slice of pieces) {
-          this.#room.remove(slice)
-          this.#forget(slice)
-        }
-    if (this.#cells.size === 0 && (this.objects === 0 || !this.usable)) this.#room.emptied(this)
+      for (const slice of this.#grid.all()) {
+        this.#room.remove(slice)
+        this.#grid.remove(slice)
+      }
+    if (this.#grid.empty && (this.objects === 0 || !this.usable)) this.#room.emptied(this)
   }
 }
 

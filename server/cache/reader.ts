@@ -17,6 +17,7 @@ export class Reader {
   position: number
   readonly end: number
   #slice: Slice | undefined
+  #touched: Slice | undefined
 
   constructor(body: Readable, start: number, end: number) {
     this.#body = body
@@ -33,12 +34,15 @@ export class Reader {
     if (this.position >= this.end) return undefined
     let slice = this.#slice
     if (!slice || this.position >= slice.end || this.position < slice.start) {
-      const next = this.#body.sliceAt(this.position)
-      if (next && next !== slice) next.touch()
-      slice = next
+      slice = this.#body.sliceAt(this.position)
       this.#slice = slice
     }
     if (!slice) return undefined
+    if (slice !== this.#touched) {
+      // Once for each reader, however small the pieces in which it comes.
+      slice.touch()
+      this.#touched = slice
+    }
     const from = this.position - slice.start
     const to = Math.min(slice.filled, this.end - slice.start)
     this.position = slice.start + to
@@ -52,6 +56,7 @@ export class Reader {
 
   close(): void {
     this.#slice = undefined
+    this.#touched = undefined
     this.#body.detach(this)
   }
 

@@ -110,7 +110,7 @@ async function resolve(
   const { cache, clock } = context.deps
   const { behavior, key } = exchange
   for (let waited = 0; ; waited++) {
-    const object = cache.find(key, viewer.headers)
+    const object = cache.find(key, exchange.forwarded)
     const now = clock.now()
     const changes = context.changes()
     const decision = decide({ headers: viewer.headers, behavior, object, changes, now })
@@ -129,7 +129,7 @@ async function resolve(
       const more = moreOf(forwardedStatus(fetched.forwarded, false), 'Miss', undefined)
       return { kind: 'pass', message: fetched.message, controller, more }
     }
-    if (fetched.kind === 'pass' || (collapsed && !isFor(fetched, cache, key, viewer))) continue
+    if (fetched.kind === 'pass' || (collapsed && !isFor(fetched, cache, exchange))) continue
     return forwarded(fetched, collapsed, behavior, clock.now())
   }
 }
@@ -138,10 +138,9 @@ async function resolve(
 function isFor(
   fetched: Fetched & { kind: 'object' },
   cache: Cache,
-  key: string,
-  viewer: Viewer,
+  { key, forwarded }: Exchange,
 ): boolean {
-  return fetched.shareable && cache.find(key, viewer.headers) === fetched.object
+  return fetched.shareable && cache.find(key, forwarded) === fetched.object
 }
 
 function hit(object: StoredObject, ttlSeconds: number, age: number): Resolved {

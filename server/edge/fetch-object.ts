@@ -130,7 +130,7 @@ export function sourceOf(
 
 /** A whole answer: kept and filled from its body, or passed. */
 async function file(deps: FetchDeps, answered: Answered): Promise<Fetched> {
-  const { exchange, message, facts, freshness, stale } = answered
+  const { exchange, message, freshness, stale } = answered
   const body = bodyFactsOf(message, exchange.origin.ranges)
   if (!freshness.store || !body) {
     if (stale && message.status < 500) deps.cache.remove(stale)
@@ -143,7 +143,7 @@ async function file(deps: FetchDeps, answered: Answered): Promise<Fetched> {
   const source = sourceOf(deps, exchange, generation)
   const run = { start: body.start, body: bodyChunks(message.body) }
   generation.fillFrom(run, body.end, source, answered.controller)
-  return keep(deps, answered, freshness, generation, flatten(facts.responseFields, exchange.open))
+  return keep(deps, answered, freshness, generation)
 }
 
 /** RFC 9111 §4.3.5: what HEAD says of an object updates it or does away with it; with a strong etag it begins one. */
@@ -159,7 +159,7 @@ async function fileHead(deps: FetchDeps, answered: Answered): Promise<Fetched> {
     deps.cache.remove(stale)
   if (!freshness.store || !body?.rangeable || message.status !== 200) return pass(answered)
   const generation = generationOf(deps.cache, exchange, body)
-  return keep(deps, answered, freshness, generation, undefined)
+  return keep(deps, answered, freshness, generation)
 }
 
 function keep(
@@ -167,7 +167,6 @@ function keep(
   answered: Answered,
   freshness: Freshness & { store: true },
   generation: Generation,
-  own: readonly string[] | undefined,
 ): Fetched {
   const { exchange, message, facts } = answered
   const vary = listMembers(fieldLine(message.headers, 'vary'))
@@ -176,10 +175,10 @@ function keep(
     omitFields.length === 0
       ? facts
       : { ...facts, flat: flatten(facts.responseFields, exchange.open, omitFields) }
-  const object = deps.cache.store(exchange.key, vary, exchange.headers, common, generation)
+  const object = deps.cache.store(exchange.key, vary, exchange.forwarded, common, generation)
   const forwarded = { reason: answered.reason, status: message.status, stored: true }
   const shareable = isFresh(facts, exchange, facts)
-  const flat = omitFields.length === 0 ? undefined : own
+  const flat = omitFields.length === 0 ? undefined : facts.flat
   return { kind: 'object', object, forwarded, flat, shareable }
 }
 
@@ -233,7 +232,7 @@ function failed(deps: FetchDeps, task: FetchTask, error: unknown, requestTime: n
   }
   if (!freshnessOf(facts, exchange.behavior).store) throw failure
   const generation = deps.cache.ownGeneration({ etag: undefined, size: 0, rangeable: false })
-  const object = deps.cache.store(exchange.key, [], exchange.headers, facts, generation)
+  const object = deps.cache.store(exchange.key, [], exchange.forwarded, facts, generation)
   const forwarded = { reason: task.reason, status: undefined, stored: true }
   return { kind: 'object', object, forwarded, shareable: true }
 }

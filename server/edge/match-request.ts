@@ -1,4 +1,4 @@
-import { cacheKeyOf, forwardedQuery, passesThrough } from '../distribution/key.ts'
+import { cacheKeyOf, forwardedFields, forwardedQuery, passesThrough } from '../distribution/key.ts'
 import { findBehavior, findDistribution } from '../distribution/match.ts'
 import type { Behavior, Distribution, WebDistribution } from '../distribution/types.ts'
 import type { Fields, Origin } from '../http/message.ts'
@@ -11,6 +11,8 @@ export interface Exchange {
   readonly path: string
   readonly query: string
   readonly headers: Fields
+  /** Those that the origin gets to see: what of Vary can choose a variant. */
+  readonly forwarded: Fields
   readonly distribution: WebDistribution
   readonly behavior: Behavior
   readonly origin: Origin
@@ -102,6 +104,7 @@ function allowed(input: MatchInput, found: Found): Match {
       ...found,
       method,
       headers,
+      forwarded: direct === 'origin' ? headers : forwardedOf(behavior, method, headers, direct),
       originPath: stripped(path, behavior.strip),
       originQuery: direct ? query : forwardedQuery(behavior, keyQuery, query, method),
       direct,
@@ -121,6 +124,29 @@ function allowed(input: MatchInput, found: Found): Match {
     },
   }
 }
+
+/** A stored answer is the whole one, whatever part of it or condition the viewer asks for: that the edge answers itself. */
+function forwardedOf(
+  behavior: Behavior,
+  method: string,
+  headers: Fields,
+  direct: Exchange['direct'],
+): Fields {
+  const forwarded = forwardedFields(behavior, method, headers)
+  if (direct || behavior.key.headers === 'none') return forwarded
+  return Object.fromEntries(
+    Object.entries(forwarded).filter(([name]) => !ASKED_BY_THE_EDGE.has(name)),
+  )
+}
+
+const ASKED_BY_THE_EDGE: ReadonlySet<string> = new Set([
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'if-unmodified-since',
+  'range',
+])
 
 function splitTarget(
   target: string,

@@ -1,4 +1,3 @@
-import { forwardedFields } from '../distribution/key.ts'
 import type { Body, Fields, OriginMessage, OriginRequest } from '../http/message.ts'
 import { NearcastError } from '../lib/errors.ts'
 import type { Exchange } from './match-request.ts'
@@ -21,7 +20,7 @@ export interface OriginFetchOptions {
 
 /** What the origin will be asked: the exchange's own address, and what of the viewer's fields it may see. */
 export function originFetch(exchange: Exchange, options: OriginFetchOptions): OriginFetch {
-  const forwarded = forwardedFields(exchange.behavior, exchange.method, exchange.headers)
+  const { forwarded } = exchange
   return {
     exchange,
     request: {

@@ -1,4 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
+import { objectStoreOrigin } from '../../server/edge/object-store-origin.ts'
+import { openMemoryStore } from '../../server/storage/memory.ts'
 import {
   type EdgeFixture,
   message,
@@ -6,6 +8,7 @@ import {
   startEdge,
   text,
 } from '../support/edge-fixture.ts'
+import { FakeClock } from '../support/fake-clock.ts'
 
 let edge: EdgeFixture
 afterEach(() => edge.close())
@@ -38,4 +41,332 @@ test('the second viewer of a page is answered from the cache with Age and Cache-
   })
   expect(second.headers['x-nearcast-request-id']).not.toBe(first.headers['x-nearcast-request-id'])
   expect(origin.requests).toHaveLength(1)
+})
+
+test('HEAD on a cold object asks the origin for its head only, and GET afterwards is a fetch of its own', async () => {
+  const origin = scriptedOrigin('site', ({ method }) =>
+    message(
+      200,
+      { 'content-type': 'text/plain', 'content-length': '5' },
+      method === 'HEAD' ? null : text('hello'),
+    ),
+  )
+  edge = await startEdge({ origins: [origin] })
+
+  const head = await edge.ask('/a', { method: 'HEAD' })
+  const get = await edge.ask('/a')
+  const warmHead = await edge.ask('/a', { method: 'HEAD' })
+
+  expect(head).toMatchObject({ status: 200, text: '' })
+  expect(head.headers['content-length']).toBe('5')
+  expect(get.text).toBe('hello')
+  expect(warmHead.headers).toMatchObject({ 'content-length': '5', 'x-cache': 'Hit from nearcast' })
+  expect(origin.requests.map((request) => request.method)).toEqual(['HEAD', 'GET'])
+})
+
+test('HEAD of an object with a strong etag is remembered, and GET then fills it', async () => {
+  const store = openMemoryStore({ clock: new FakeClock() })
+  await store.write('a.bin', Buffer.alloc(5000, 7), { signal: new AbortController().signal })
+  edge = await startEdge({ origins: [objectStoreOrigin('site', store)] })
+
+  await edge.ask('/a.bin', { method: 'HEAD' })
+  const again = await edge.ask('/a.bin', { method: 'HEAD' })
+  const get = await edge.ask('/a.bin')
+
+  expect(again.headers).toMatchObject({
+    'x-cache': 'Hit from nearcast',
+    'content-length': '5000',
+  })
+  expect(get.body.equals(Buffer.alloc(5000, 7))).toBe(true)
+})
+
+// RFC 9110 §14.
+test.each([
+  ['bytes=0-1', 206, 'he', 'bytes 0-1/11'],
+  ['bytes=6-', 206, 'world', 'bytes 6-10/11'],
+  ['bytes=-5', 206, 'world', 'bytes 6-10/11'],
+  ['bytes=8-99', 206, 'rld', 'bytes 8-10/11'],
+  ['bytes=0-1,4-5', 200, 'hello world', undefined],
+  ['bytes=5-2', 200, 'hello world', undefined],
+  ['items=0-1', 200, 'hello world', undefined],
+  ['bytes=11-', 416, undefined, 'bytes */11'],
+  ['bytes=-0', 416, undefined, 'bytes */11'],
+])('Range: %s is answered %i, cold and warm', async (range, status, body, contentRange) => {
+  const store = openMemoryStore({ clock: new FakeClock() })
+  await store.write('a.txt', text('hello world'), { signal: new AbortController().signal })
+  edge = await startEdge({ origins: [objectStoreOrigin('site', store)] })
+
+  for (const _ of ['cold', 'warm']) {
+    const answer = await edge.ask('/a.txt', { headers: { range } })
+    expect(answer.status).toBe(status)
+    if (body !== undefined) expect(answer.text).toBe(body)
+    expect(answer.headers['content-range']).toBe(contentRange)
+  }
+  const whole = await edge.ask('/a.txt')
+  expect(whole).toMatchObject({ status: 200, text: 'hello world' })
+})
+
+test('If-Range with another etag or date is answered with the whole (RFC 9110 §13.1.5)', async () => {
+  const store = openMemoryStore({ clock: new FakeClock() })
+  await store.write('a.txt', text('hello world'), { signal: new AbortController().signal })
+  edge = await startEdge({ origins: [objectStoreOrigin('site', store)] })
+  const whole = await edge.ask('/a.txt')
+  const etag = String(whole.headers.etag)
+
+  const holds = await edge.ask('/a.txt', { headers: { range: 'bytes=0-1', 'if-range': etag } })
+  const fails = await edge.ask('/a.txt', { headers: { range: 'bytes=0-1', 'if-range': '"no"' } })
+
+  expect(holds).toMatchObject({ status: 206, text: 'he' })
+  expect(fails).toMatchObject({ status: 200, text: 'hello world' })
+})
+
+test('conditions are evaluated at the edge: 304 without content fields, 412 (RFC 9110 §13)', async () => {
+  const origin = scriptedOrigin('site', () =>
+    message(
+      200,
+      {
+        etag: '"v1"',
+        'last-modified': 'Wed, 01 Jan 2025 00:00:00 GMT',
+        'content-type': 'text/plain',
+        'cache-control': 'max-age=60',
+      },
+      text('hello'),
+    ),
+  )
+  edge = await startEdge({ origins: [origin] })
+  await edge.ask('/a')
+  const ask = (headers: Record<string, string>) => edge.ask('/a', { headers })
+
+  const match = await ask({ 'if-none-match': 'W/"v0", W/"v1"' })
+  const since = await ask({ 'if-modified-since': 'Wed, 01 Jan 2025 00:00:00 GMT' })
+  const newer = await ask({ 'if-none-match': '"v0"' })
+  const failed = await ask({ 'if-match': '"v0"' })
+
+  expect(match).toMatchObject({ status: 304, text: '' })
+  expect(match.headers).toMatchObject({ etag: '"v1"', 'cache-control': 'max-age=60' })
+  expect(match.headers['content-type']).toBeUndefined()
+  expect(since.status).toBe(304)
+  expect(newer).toMatchObject({ status: 200, text: 'hello' })
+  expect(failed.status).toBe(412)
+  expect(origin.requests).toHaveLength(1)
+})
+
+test('hop-by-hop fields and those that Connection lists stay behind, in both directions (RFC 9110 §7.6.1)', async () => {
+  const origin = scriptedOrigin('site', () =>
+    message(
+      200,
+      { connection: 'x-secret', 'x-secret': '1', 'keep-alive': 'timeout=5', 'x-kept': '1' },
+      text('x'),
+    ),
+  )
+  edge = await startEdge({
+    origins: [origin],
+    behaviors: [{ key: { query: 'none', headers: ['x-a', 'te'], cookies: 'none' } }],
+  })
+
+  const answer = await edge.ask('/a', { headers: { 'x-a': '1', 'x-b': '2', cookie: 'c=1' } })
+
+  expect(answer.headers['x-secret']).toBeUndefined()
+  expect(answer.headers['x-kept']).toBe('1')
+  expect(origin.requests[0]?.headers).toMatchObject({ 'x-a': '1' })
+  expect(origin.requests[0]?.headers['x-b']).toBeUndefined()
+  expect(origin.requests[0]?.headers['cookie']).toBeUndefined()
+})
+
+test('stores and built-in origins may be read from any page; other origins say so themselves', async () => {
+  const answer = () => message(200, { 'cache-control': 'max-age=60' }, text('x'))
+  edge = await startEdge({
+    origins: [scriptedOrigin('vod', answer), scriptedOrigin('app', answer)],
+    behaviors: [
+      { path: '/vod/*', origin: 'vod' },
+      { path: '*', origin: 'app' },
+    ],
+  })
+  const preflight = {
+    origin: 'https://page.example',
+    'access-control-request-method': 'GET',
+    'access-control-request-headers': 'range',
+  }
+
+  const open = await edge.ask('/vod/a')
+  const options = await edge.ask('/vod/a', { method: 'OPTIONS', headers: preflight })
+  const closed = await edge.ask('/a')
+  const refused = await edge.ask('/a', { method: 'OPTIONS', headers: preflight })
+
+  expect(open.headers).toMatchObject({
+    'access-control-allow-origin': '*',
+    'access-control-expose-headers': 'Age, Date, Content-Length, Content-Range',
+  })
+  expect(options.status).toBe(204)
+  expect(options.headers['access-control-allow-methods']).toContain('GET')
+  expect(options.headers['access-control-allow-headers']).toContain('Range')
+  expect(closed.headers['access-control-allow-origin']).toBeUndefined()
+  expect(refused.status).toBe(405)
+})
+
+test('a method that the behavior does not allow is 405 with Allow', async () => {
+  edge = await startEdge({ origins: [scriptedOrigin('site', () => message(200))] })
+
+  const answer = await edge.ask('/a', { method: 'POST', body: 'x' })
+
+  expect(answer.status).toBe(405)
+  expect(answer.headers.allow).toBe('GET, HEAD')
+  expect(JSON.parse(answer.text)).toMatchObject({ code: 'method-not-allowed' })
+})
+
+test('`/` is the default root object, other folders are what the origin says', async () => {
+  const origin = scriptedOrigin('site', ({ path }) => message(200, {}, text(path)))
+  edge = await startEdge({ origins: [origin] })
+
+  expect((await edge.ask('/')).text).toBe('/index.html')
+  expect((await edge.ask('/index.html')).headers['x-cache']).toBe('Hit from nearcast')
+  expect((await edge.ask('/folder/')).text).toBe('/folder/')
+})
+
+test('the first behavior that matches chooses the origin, and takes `strip` off the path', async () => {
+  const media = scriptedOrigin('media', ({ path }) => message(200, {}, text(`media ${path}`)))
+  const site = scriptedOrigin('site', ({ path }) => message(200, {}, text(`site ${path}`)))
+  edge = await startEdge({
+    origins: [media, site],
+    behaviors: [
+      { path: '/media/*', origin: 'media', strip: '/media' },
+      { path: '*', origin: 'site' },
+    ],
+  })
+
+  expect((await edge.ask('/media/a/b.mp4')).text).toBe('media /a/b.mp4')
+  expect((await edge.ask('/mediafile')).text).toBe('site /mediafile')
+})
+
+test('an unknown host is told so, a browser with a page, a program with JSON', async () => {
+  edge = await startEdge({ origins: [], hosts: ['cdn.example.com'] })
+
+  const program = await edge.ask('/a', { headers: { host: 'other.example' } })
+  const browser = await edge.ask('/a', { headers: { accept: 'text/html,*/*' } })
+
+  expect(program.status).toBe(404)
+  expect(JSON.parse(program.text)).toMatchObject({
+    code: 'not-found',
+    message: 'no distribution has this host name',
+    requestId: program.headers['x-nearcast-request-id'],
+  })
+  expect(browser.headers['content-type']).toBe('text/html; charset=utf-8')
+  expect(browser.text).toContain('<h1>404 Not Found</h1>')
+})
+
+test.each(['/a/../b', '/%2e%2E/b', '/a%00b', '/%zz', '/a%2f..%2fb', '/a\\..\\b', '/a/./b'])(
+  'the path %s is refused before anybody reads it',
+  async (path) => {
+    const origin = scriptedOrigin('site', () => message(200))
+    edge = await startEdge({ origins: [origin] })
+
+    expect((await edge.ask(path)).status).toBe(400)
+    expect(origin.requests).toHaveLength(0)
+  },
+)
+
+test('Vary on a field that the origin never sees does not split what is stored', async () => {
+  const origin = scriptedOrigin('site', () =>
+    message(200, { vary: 'Accept-Encoding, Origin', 'cache-control': 'max-age=60' }, text('x')),
+  )
+  edge = await startEdge({ origins: [origin] })
+
+  await edge.ask('/a', { headers: { 'accept-encoding': 'gzip' } })
+  const second = await edge.ask('/a', { headers: { 'accept-encoding': 'br', origin: 'null' } })
+
+  expect(second.headers['x-cache']).toBe('Hit from nearcast')
+  expect(origin.requests[0]?.headers['accept-encoding']).toBeUndefined()
+})
+
+test('a header in the key is forwarded and has its own answers; ranges and conditions never reach the origin', async () => {
+  const origin = scriptedOrigin('site', ({ headers }) =>
+    message(
+      200,
+      { vary: 'Accept-Language', 'cache-control': 'max-age=60' },
+      text(`lang ${String(headers['accept-language'])}`),
+    ),
+  )
+  edge = await startEdge({
+    origins: [origin],
+    behaviors: [{ key: { query: 'none', headers: ['Accept-Language', 'Range'], cookies: 'none' } }],
+  })
+  const ask = (lang: string) =>
+    edge.ask('/a', { headers: { 'accept-language': lang, range: 'bytes=0-3' } })
+
+  expect((await ask('de')).text).toBe('lang')
+  expect((await ask('fr')).status).toBe(206)
+  expect((await ask('de')).headers['x-cache']).toBe('Hit from nearcast')
+  expect(origin.requests.map((r) => r.headers)).toEqual([
+    { 'accept-language': 'de' },
+    { 'accept-language': 'fr' },
+  ])
+})
+
+test('an answer with Vary: * is for one viewer', async () => {
+  const origin = scriptedOrigin('site', () => message(200, { vary: '*' }, text('x')))
+  edge = await startEdge({ origins: [origin] })
+
+  await edge.ask('/a')
+  const second = await edge.ask('/a')
+
+  expect(second.headers['cache-status']).toBe('nearcast; fwd=uri-miss')
+  expect(origin.requests).toHaveLength(2)
+})
+
+test('an error page stands in for an error under the status that was chosen', async () => {
+  const origin = scriptedOrigin('site', ({ path }) =>
+    path === '/404.html'
+      ? message(200, { 'content-type': 'text/html' }, text('<p>gone</p>'))
+      : message(404, { 'content-type': 'text/plain' }, text('not here')),
+  )
+  edge = await startEdge({
+    origins: [origin],
+    behaviors: [
+      { path: '/app/*', errors: { 404: { page: '/404.html', as: 200 } } },
+      { path: '*', errors: { 404: { page: '/404.html', ttl: 30 } } },
+    ],
+  })
+
+  const page = await edge.ask('/x')
+  const app = await edge.ask('/app/x')
+  await edge.clock.advance(29_000)
+  await edge.ask('/x')
+
+  expect(page).toMatchObject({ status: 404, text: '<p>gone</p>' })
+  expect(page.headers['content-type']).toBe('text/html')
+  expect(app).toMatchObject({ status: 200, text: '<p>gone</p>' })
+  expect(origin.requests.filter((request) => request.path === '/x')).toHaveLength(1)
+})
+
+test('what only the first viewer may see is not given to the others', async () => {
+  const origin = scriptedOrigin('site', () =>
+    message(200, { 'set-cookie': 'id=1', 'cache-control': 'max-age=60' }, text('x')),
+  )
+  edge = await startEdge({ origins: [origin] })
+
+  const first = await edge.ask('/a')
+  const second = await edge.ask('/a')
+
+  expect(first.headers['set-cookie']).toEqual(['id=1'])
+  expect(second.headers['x-cache']).toBe('Hit from nearcast')
+  expect(second.headers['set-cookie']).toBeUndefined()
+})
+
+test('the access log has a record of each request', async () => {
+  edge = await startEdge({ origins: [scriptedOrigin('site', () => message(200, {}, text('abc')))] })
+
+  await edge.ask('/a?b=1', { headers: { 'user-agent': 'test/1', range: 'bytes=0-1' } })
+  await expect.poll(() => edge.records.length).toBe(1)
+
+  expect(edge.records[0]).toMatchObject({
+    edge: 'test',
+    method: 'GET',
+    target: '/a?b=1',
+    status: 206,
+    bytes: 2,
+    result: 'Miss',
+    complete: true,
+    userAgent: 'test/1',
+    range: 'bytes=0-1',
+  })
 })
