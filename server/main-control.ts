@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { findProjectRoot } from './config/defaults.ts'
+import { exportConfig } from './config/export-config.ts'
 import { openChangeLog } from './control/change-log.ts'
 import type { HealthReport, StreamReport } from './control/services.ts'
 import { type Control, startControl } from './control/start-control.ts'
@@ -46,11 +47,7 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
           .filter(({ id }) => id !== sources.edgeId)
           .map(({ id, url }) => ({ id, url, seq: 0, self: false })),
       ],
-      config: () => {
-        const { distributions, origins } = sources.control().snapshot()
-        const { parent: _parent, redis: _redis, ...plain } = config
-        return { ...plain, distributions, origins: withoutSecrets(origins) }
-      },
+      config: () => exportConfig(config, sources.control().snapshot()),
       probe: async (key, signal) => {
         if (!sources.vod) throw new NearcastError('not-found', 'this role has no stored media')
         return sources.vod.probe(key, signal)
@@ -109,18 +106,3 @@ function cutStream({ ingest }: Sources, name: string): boolean {
 }
 
 /** Fields that an origin is sent may hold passwords: only their names are shown. */
-function withoutSecrets(
-  origins: ReturnType<ReturnType<Sources['control']>['snapshot']>['origins'],
-) {
-  return Object.fromEntries(
-    Object.entries(origins).map(([id, options]) => [
-      id,
-      options.kind === 'http'
-        ? {
-            ...options,
-            headers: Object.fromEntries(Object.keys(options.headers).map((name) => [name, '…'])),
-          }
-        : options,
-    ]),
-  )
-}
