@@ -335,7 +335,7 @@ export class RtmpSession {
 
   /** The stream this player watched has ended and everything was written. */
   #endPlay(): void {
-    if (this.#player) this.#finish('the stream ended', this.#player.lastWords(), ENDING_MS)
+    if (this.#player) this.#finish('the stream ended', this.#player.lastWords(), ENDING_MS, 'info')
   }
 
   /** All that goes out passes the queue: an answer must not come between the pieces of a frame. */
@@ -369,11 +369,12 @@ export class RtmpSession {
 
   /** Says why and closes: what the client still sends is read and dropped, or a reset would overtake the reason. */
   #refuse(streamId: number, code: `NetStream.${string}`, description: string): void {
-    this.#finish(description, writeStatus(streamId, 'error', code, description), LINGER_MS)
+    const level = code.startsWith('NetStream.Publish.') ? 'warn' : 'info'
+    this.#finish(description, writeStatus(streamId, 'error', code, description), LINGER_MS, level)
   }
 
-  #finish(reason: string, lastWords: Buffer, lingerMs: number): void {
-    this.#leave(reason, 'lost', 'info')
+  #finish(reason: string, lastWords: Buffer, lingerMs: number, level: Severity): void {
+    this.#leave(reason, 'lost', level)
     this.#socket.end(lastWords)
     this.#deps.clock.after(lingerMs, () => this.#socket.destroy())
   }
