@@ -126,7 +126,7 @@ export class RtmpSession {
       connectedAt: this.#connectedAt,
       bytesIn: this.#bytesIn,
       bytesOut: this.#socket.bytesWritten,
-      droppedFrames: this.#dropped(),
+      droppedFrames: this.#queue.droppedFrames + (this.#publishing?.reader.droppedFrames ?? 0),
     }
   }
 
@@ -386,10 +386,6 @@ export class RtmpSession {
     this.#countDrops()
     this.#player?.stop()
     this.#publishing?.stream.end(end)
-  }
-
-  #dropped(): number {
-    return this.#queue.droppedFrames + (this.#publishing?.reader.droppedFrames ?? 0)
   }
 
   #countDrops(): void {
