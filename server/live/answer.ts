@@ -5,7 +5,8 @@ import { describeError, type ErrorCode, ERRORS } from '../lib/errors.ts'
 import { type LiveResource, type MediaPlaylistName, readLiveAddress } from './address.ts'
 import { isReached, isTooFarAhead, readDirectives } from './directives.ts'
 import { type Rendered, WindowPlaylists } from './playlists.ts'
-import { type LiveWindow, nextPart, type Rendition } from './window.ts'
+import { nextPart, type Rendition } from './segment.ts'
+import type { LiveWindow } from './window.ts'
 
 /** Gives the window of a live stream; undefined when nobody sends it. May change while a request waits. */
 export type FindWindow = (name: string) => LiveWindow | undefined

@@ -35,9 +35,10 @@ export class AudioFollower {
     return this.#frameSamples / this.lane.timescale
   }
 
-  /** The picture's timeline begins anew: window time = raw time + `offsetMs`. */
-  anchor(offsetMs: number): void {
+  /** The picture's timeline begins anew at `startMs` of the window's: window time = raw time + `offsetMs`. */
+  anchor(offsetMs: number, startMs: number): void {
     this.#offsetMs = offsetMs
+    this.#leadMs = startMs
     this.#clock.reset()
     this.#astray = 0
   }

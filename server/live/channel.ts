@@ -99,7 +99,6 @@ export class Channel {
     this.#reading = stream.addReader({
       onTracks: (tracks) => segmenter.onTracks(tracks),
       onFrame: (frame) => segmenter.onFrame(frame),
-      onMetadata: (metadata) => segmenter.onMetadata(metadata),
       onEnd: () => {
         segmenter.finish()
         if (this.#segmenter === segmenter) this.#publisherGone()

@@ -1,6 +1,6 @@
 import type { Channel, ChannelState } from './channel.ts'
 import { measure } from './multivariant.ts'
-import type { Rendition } from './window.ts'
+import type { Rendition } from './segment.ts'
 
 export interface RenditionDescription {
   readonly id: string

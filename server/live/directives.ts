@@ -1,4 +1,4 @@
-import type { Rendition } from './window.ts'
+import type { Rendition } from './segment.ts'
 
 /** Delivery directives of a playlist request (rfc8216bis §6.2.5). */
 export interface Directives {

@@ -22,15 +22,21 @@ export interface Cut {
   readonly discontinuitySequence: number
 }
 
+/** What the lane that leads is asked and told: the others follow its cuts. */
+export interface Leading {
+  /** The longest a segment may become, in seconds. */
+  readonly longestSegmentSeconds: () => number
+  /** A part that begins here does not fit the open segment any more. */
+  readonly beforeTooLong: (startDts: number) => void
+  /** A part was added that ends here. */
+  readonly afterPart: (endDts: number) => void
+}
+
 export interface LaneOptions {
   readonly id: RenditionId
   readonly trackId: number
   readonly timescale: number
-  /** The longest a segment may become, in seconds. */
-  readonly longestSegmentSeconds: () => number
-  /** Only the lane that leads: a part is about to be added that does not fit the segment, or has been added. */
-  readonly beforeTooLong?: (startDts: number) => void
-  readonly afterPart?: (endDts: number) => void
+  readonly leading: Leading | undefined
 }
 
 /** A part never holds more, whatever a publisher sends. */
@@ -130,8 +136,9 @@ export class Lane {
     const cut = this.#current
     if (!first || !cut) return
     const seconds = this.#ticks / this.timescale
-    if (this.#opened && this.#segmentSeconds + seconds > this.#options.longestSegmentSeconds())
-      this.#options.beforeTooLong?.(first.dts)
+    const { leading } = this.#options
+    const longest = leading?.longestSegmentSeconds() ?? Number.POSITIVE_INFINITY
+    if (this.#opened && this.#segmentSeconds + seconds > longest) leading?.beforeTooLong(first.dts)
     const samples = this.#samples
     const bytes = this.#writeFragment(first, samples)
     const endDts = first.dts + this.#ticks
@@ -152,7 +159,7 @@ export class Lane {
       samples: samples.length,
       bytes,
     })
-    this.#options.afterPart?.(endDts)
+    leading?.afterPart(endDts)
   }
 
   #open(first: Sample): void {
@@ -161,7 +168,7 @@ export class Lane {
     this.#opened = true
     const presentedMs = ((first.dts + first.compositionOffset) * 1000) / this.timescale
     // A lane that follows begins up to a frame behind the cut; one that joined late, at its first sample.
-    const lateMs = this.#options.afterPart ? 0 : Math.max(0, presentedMs - cut.atMs)
+    const lateMs = this.#options.leading ? 0 : Math.max(0, presentedMs - cut.atMs)
     this.#window.apply({
       kind: 'segment',
       rendition: this.id,

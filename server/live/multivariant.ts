@@ -1,6 +1,7 @@
 import { type AudioRendition, writeMultivariant } from '../formats/m3u8/write-multivariant.ts'
 import { mediaPlaylistUri, type PlaylistSpan } from './address.ts'
-import { firstListed, type LiveWindow, type Rendition, type Segment } from './window.ts'
+import { firstListed, type Rendition, type Segment } from './segment.ts'
+import type { LiveWindow } from './window.ts'
 
 /** What the segments of a rendition show of it. Bits and frames a second. */
 export interface Measured {

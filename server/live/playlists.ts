@@ -15,7 +15,8 @@ import {
   partUri,
   segmentUri,
 } from './address.ts'
-import { firstListed, type LiveWindow, nextPart, type Rendition, type Segment } from './window.ts'
+import { firstListed, nextPart, type Rendition, type Segment } from './segment.ts'
+import type { LiveWindow } from './window.ts'
 
 /** Rendered once for each version of the window, however many ask. */
 export class Rendered {

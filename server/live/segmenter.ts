@@ -4,15 +4,14 @@ import { writeInit } from '../formats/isobmff/write-init.ts'
 import type { Clock } from '../lib/clock.ts'
 import { describeError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
-import type { StreamEnd, StreamMetadata, StreamReader } from '../stream/live-stream.ts'
 import { initUri } from './address.ts'
 import { AudioFollower } from './audio-follower.ts'
-import { KeyIntervals, LONGEST_TARGET_SECONDS, longestSegmentSeconds } from './key-intervals.ts'
 import { type Cut, Lane, type Sample } from './lane.ts'
 import { audioGrid, type Chosen, chooseTracks, factsOf, VIDEO_TIMESCALE } from './lane-tracks.ts'
+import { LeadTimeline } from './lead-timeline.ts'
 import { choosePartTarget } from './part-target.ts'
 import { SampleClock } from './sample-clock.ts'
-import { StartGate } from './start-gate.ts'
+import { SegmentTargets } from './segment-targets.ts'
 import { WallClock } from './wall-clock.ts'
 import type { LiveWindow } from './window.ts'
 import type { RenditionId } from './window-event.ts'
@@ -29,47 +28,33 @@ export interface SegmenterOptions {
   readonly onDiscontinuity: (reason: string) => void
 }
 
-/** Time that goes on by more than this, or by three frames if they are longer, is a jump; so is time that goes back this far. */
-const JUMP_MS = 1500
-const BACK_MS = 500
-/** Before two frames have shown how long one lasts. */
-const FIRST_JUMP_MS = 10_000
 /** A picture shown this long after it is decoded is a broken timestamp. */
 const REORDER_MAX_MS = 10_000
 /** A segment never holds more: the window's bound works on whole segments. */
 const SEGMENT_BYTES_MAX = 48 * 1024 * 1024
 
 /** The picture whose length is known only when the next one comes. */
-interface Held {
-  readonly dts: number
-  readonly compositionOffset: number
-  readonly key: boolean
-  readonly data: Uint8Array
-}
+type Held = Omit<Sample, 'duration'>
 
 /**
  * Makes one publish of a stream into parts and segments of a window: repairs times, chooses where segments begin, keeps
- * all renditions cut at the same moments.
+ * all renditions cut at the same moments. The picture leads where there is one, else the sound.
  */
-export class Segmenter implements StreamReader {
+export class Segmenter {
   readonly #options: SegmenterOptions
   readonly #window: LiveWindow
-  readonly #gate: StartGate
   readonly #wall: WallClock
-  readonly #intervals = new KeyIntervals()
+  readonly #targets: SegmentTargets
+  readonly #timeline = new LeadTimeline()
   #chosen: Chosen = { video: undefined, audio: undefined }
   #lead: Lane | undefined
   #leadClock: SampleClock | undefined
   #follower: AudioFollower | undefined
   #inits = 0
-  #running = false
   #waitingForKey = true
   #discontinuity: boolean
   #sequence: number
   #discontinuitySequence: number
-  /** Window time = raw time + this, in milliseconds. */
-  #offsetMs = 0
-  #lastRawMs: number | undefined
   #lastKeyMs: number | undefined
   #reorderMs = 0
   #held: Held | undefined
@@ -81,8 +66,8 @@ export class Segmenter implements StreamReader {
   constructor(options: SegmenterOptions) {
     this.#options = options
     this.#window = options.window
-    this.#gate = new StartGate((frame) => this.#take(frame))
     this.#wall = new WallClock(options.window.bornAt)
+    this.#targets = new SegmentTargets(options.window, options.segmentSeconds)
     const last = options.window.renditions.flatMap((rendition) => rendition.segments.at(-1) ?? [])
     this.#sequence = Math.max(-1, ...last.map((segment) => segment.sequence)) + 1
     this.#discontinuitySequence = Math.max(0, ...last.map((s) => s.discontinuitySequence))
@@ -93,45 +78,42 @@ export class Segmenter implements StreamReader {
 
   /** Seconds between the last two key frames, and the frame rate as the last frames show it; 0 when unknown. */
   get facts(): { readonly keyFrameIntervalSeconds: number; readonly framesPerSecond: number } {
-    const timescale = this.#lead?.timescale ?? VIDEO_TIMESCALE
-    const isVideo = this.#chosen.video !== undefined
+    const seconds = this.#chosen.video ? this.#typicalSeconds : 0
     return {
-      keyFrameIntervalSeconds: this.#intervals.lastSeconds,
-      framesPerSecond: isVideo && this.#typicalTicks > 0 ? timescale / this.#typicalTicks : 0,
+      keyFrameIntervalSeconds: this.#targets.lastIntervalSeconds,
+      framesPerSecond: seconds > 0 ? 1 / seconds : 0,
     }
   }
 
   onTracks(tracks: readonly Track[]): void {
-    const chosen = this.#usable(chooseTracks(tracks))
     const former = this.#chosen
-    this.#chosen = chosen
-    this.#gate.setTracks(chosen)
-    if (!this.#running) return
+    const chosen = this.#usable(chooseTracks(tracks))
     if (sameTrack(former.video, chosen.video) && sameTrack(former.audio, chosen.audio)) return
-    this.#break('the encoder changed its settings')
+    if (this.#lead) this.#break('the encoder changed its settings')
+    this.#chosen = chosen
     this.#makeLanes()
-  }
-
-  onMetadata(metadata: StreamMetadata): void {
-    this.#gate.setMetadata(metadata)
   }
 
   onFrame(frame: Frame): void {
     if (this.#ended) return
-    if (this.#running) this.#take(frame)
-    else this.#gate.hold(frame)
-  }
-
-  onEnd(_reason: StreamEnd): void {
-    this.finish()
+    const { video, audio } = this.#chosen
+    if (video && frame.trackId === video.id) this.#takeVideo(frame, video)
+    else if (audio && frame.trackId === audio.id) {
+      const ms = (frame.dts * 1000) / audio.timescale
+      if (this.#follower) this.#follower.take(ms, frame.data)
+      else this.#takeLeadAudio(ms, frame.data)
+    }
   }
 
   /** Closes all that is open; nothing is taken any more. */
   finish(): void {
     if (this.#ended) return
-    this.#gate.release()
     this.#closeAll()
     this.#ended = true
+  }
+
+  get #typicalSeconds(): number {
+    return this.#lead ? this.#typicalTicks / this.#lead.timescale : 0
   }
 
   #usable(chosen: Chosen): Chosen {
@@ -148,41 +130,27 @@ export class Segmenter implements StreamReader {
     }
   }
 
-  #take(frame: Frame): void {
-    if (!this.#running) {
-      this.#running = true
-      this.#makeLanes()
-    }
-    const { video, audio } = this.#chosen
-    if (video && frame.trackId === video.id) this.#takeVideo(frame, video)
-    else if (audio && frame.trackId === audio.id) {
-      const ms = (frame.dts * 1000) / audio.timescale
-      if (this.#follower) this.#follower.take(ms, frame.data)
-      else this.#takeLeadAudio(ms, frame.data)
-    }
-  }
-
   #makeLanes(): void {
     const { video, audio } = this.#chosen
     this.#lead = undefined
     this.#follower = undefined
     this.#leadClock = undefined
+    this.#typicalTicks = 0
     if (video) {
       this.#lead = this.#makeLane('video', video, VIDEO_TIMESCALE, true)
       if (audio) {
-        const lane = this.#makeLane('audio', audio, audioGrid(audio).rate, false)
-        this.#follower = new AudioFollower(lane, audioGrid(audio))
+        const grid = audioGrid(audio)
+        this.#follower = new AudioFollower(this.#makeLane('audio', audio, grid.rate, false), grid)
       }
-      this.#promise(this.#window.currentTarget ?? LONGEST_TARGET_SECONDS)
     } else if (audio) {
       const { rate, frameSamples } = audioGrid(audio)
       this.#lead = this.#makeLane('audio', audio, rate, true)
       this.#leadClock = new SampleClock(rate, frameSamples)
       this.#typicalTicks = frameSamples
-      this.#promise(Math.max(1, Math.ceil(this.#options.segmentSeconds)))
     }
+    if (this.#lead) this.#targets.begin(video !== undefined)
     for (const { id, retired } of this.#window.renditions) {
-      const used = id === this.#lead?.id || (id === 'audio' && this.#follower !== undefined)
+      const used = id === this.#lead?.id || id === this.#follower?.lane.id
       if (!used && !retired) this.#window.apply({ kind: 'retire', rendition: id })
     }
   }
@@ -192,14 +160,13 @@ export class Segmenter implements StreamReader {
       id,
       trackId: track.id,
       timescale,
-      longestSegmentSeconds: () =>
-        leads ? longestSegmentSeconds(this.#smallestTarget()) : Number.POSITIVE_INFINITY,
-      ...(leads
+      leading: leads
         ? {
-            beforeTooLong: (dts: number) => this.#forceCut(dts),
-            afterPart: (dts: number) => this.#afterPart(dts),
+            longestSegmentSeconds: () => this.#targets.longestSegmentSeconds,
+            beforeTooLong: (dts) => this.#forceCut(dts),
+            afterPart: (dts) => this.#afterPart(dts),
           }
-        : {}),
+        : undefined,
     })
     const bytes = writeInit([{ ...track, timescale }])
     const known = this.#window.rendition(id)
@@ -214,31 +181,30 @@ export class Segmenter implements StreamReader {
   }
 
   #takeVideo(frame: Frame, track: VideoTrack): void {
+    const lead = this.#lead
+    if (!lead) return
     const rawMs = (frame.dts * 1000) / track.timescale
     const offsetMs = ((frame.pts - frame.dts) * 1000) / track.timescale
     const reorderMs = Math.abs(offsetMs) > REORDER_MAX_MS ? 0 : offsetMs
     this.#checkJump(rawMs)
     if (this.#waitingForKey) {
-      if (!frame.key) {
-        this.#lastRawMs = rawMs
-        return
-      }
+      if (!frame.key) return
       this.#anchor(rawMs)
       this.#reorderMs = reorderMs
     }
-    const lead = this.#lead
-    if (!lead) return
-    const stamped = ((rawMs + this.#offsetMs) * lead.timescale) / 1000
+    this.#timeline.see(rawMs)
+    const stamped = ((rawMs + this.#timeline.offsetMs) * lead.timescale) / 1000
     // A timestamp that stands still or steps back a little: the picture lasts a millisecond, and time catches up.
-    const floor = this.#held ? this.#held.dts + lead.timescale / 1000 : 0
-    const dts = Math.max(Math.round(stamped), Math.ceil(floor))
-    this.#lastRawMs = Math.max(rawMs, this.#lastRawMs ?? rawMs)
+    const earliest = this.#held ? this.#held.dts + lead.timescale / 1000 : 0
+    const dts = Math.max(Math.round(stamped), earliest)
     this.#wall.observe(this.#options.clock.now(), (dts * 1000) / lead.timescale)
-    this.#completeHeld(dts)
+    this.#completeHeld(lead, dts)
     if (frame.key) this.#takeKey(lead, dts)
     const compositionOffset = Math.round((reorderMs * lead.timescale) / 1000)
     this.#held = { dts, compositionOffset, key: frame.key, data: frame.data }
-    this.#follower?.advance((dts * 1000) / lead.timescale + this.#reorderMs)
+    // Sound waits too until the length of a part is known.
+    if (this.#window.partTargetSeconds !== undefined)
+      this.#follower?.advance((dts * 1000) / lead.timescale + this.#reorderMs)
   }
 
   #takeKey(lead: Lane, dts: number): void {
@@ -250,50 +216,15 @@ export class Segmenter implements StreamReader {
       this.#cut(lead, dts)
       return
     }
-    if (this.#lastKeyMs !== undefined) this.#learn((ms - this.#lastKeyMs) / 1000)
+    if (this.#lastKeyMs !== undefined) this.#targets.learn((ms - this.#lastKeyMs) / 1000)
     this.#lastKeyMs = ms
-    if (!this.#cutsAtKey(lead)) return
+    const warmUp = ticksOf(this.#warmUp) / lead.timescale
+    const seconds = lead.segmentSeconds + lead.pendingSeconds + warmUp
+    if (this.#startsWithKey && !this.#targets.endsAtKey(seconds, this.#typicalSeconds / 2)) return
     this.#settlePace(lead)
     lead.closePart()
     this.#startsWithKey = true
     if (!lead.fresh) this.#cut(lead, dts)
-  }
-
-  #cutsAtKey(lead: Lane): boolean {
-    const warming = this.#warmUp.reduce((sum, sample) => sum + sample.duration, 0) / lead.timescale
-    const seconds = lead.segmentSeconds + lead.pendingSeconds + warming
-    const { segmentSeconds } = this.#options
-    const halfFrame = this.#typicalTicks / lead.timescale / 2
-    if (!this.#startsWithKey || seconds >= segmentSeconds - halfFrame) return true
-    // The next key frame may be the longest interval away: better a short segment than one cut without a key frame.
-    const longest = longestSegmentSeconds(this.#smallestTarget())
-    return seconds + this.#intervals.longestSeconds > longest
-  }
-
-  #learn(seconds: number): void {
-    this.#intervals.add(seconds)
-    const current = this.#window.currentTarget ?? LONGEST_TARGET_SECONDS
-    if (this.#intervals.longestSeconds > longestSegmentSeconds(current)) {
-      this.#promise(LONGEST_TARGET_SECONDS)
-      return
-    }
-    const target = this.#intervals.targetSeconds(this.#options.segmentSeconds)
-    if (target !== undefined) this.#promise(target)
-  }
-
-  /**
-   * The target duration can't change, but the URL of a playlist holds it: what was promised once binds the segments for
-   * the window's life, and new viewers are sent to the URL that fits the stream as it is known now.
-   */
-  #promise(target: number): void {
-    const { targets, currentTarget } = this.#window
-    if (currentTarget === target) return
-    const all = targets.includes(target) ? targets : [...targets, target]
-    this.#window.apply({ kind: 'promise', targets: all, current: target })
-  }
-
-  #smallestTarget(): number {
-    return Math.min(LONGEST_TARGET_SECONDS, ...this.#window.targets)
   }
 
   #takeLeadAudio(ms: number, data: Uint8Array): void {
@@ -301,12 +232,12 @@ export class Segmenter implements StreamReader {
     const clock = this.#leadClock
     if (!lead || !clock) return
     this.#checkJump(ms)
-    this.#lastRawMs = Math.max(ms, this.#lastRawMs ?? ms)
     if (this.#waitingForKey) {
       clock.reset()
       this.#anchor(ms)
     }
-    const dts = clock.place(ms + this.#offsetMs)
+    this.#timeline.see(ms)
+    const dts = clock.place(ms + this.#timeline.offsetMs)
     if (dts === undefined) return
     this.#wall.observe(this.#options.clock.now(), (dts * 1000) / lead.timescale)
     if (this.#waitingForKey) {
@@ -318,15 +249,15 @@ export class Segmenter implements StreamReader {
   }
 
   /** The picture before is as long as the time to this one. */
-  #completeHeld(nextDts: number): void {
+  #completeHeld(lead: Lane, nextDts: number): void {
     const held = this.#held
-    if (!held || !this.#lead) return
+    if (!held) return
     this.#held = undefined
     const duration = nextDts - held.dts
     // A hole in the picture says little about the frames after it.
     const usual = Math.min(duration, 2 * (this.#typicalTicks || duration))
     this.#typicalTicks += (usual - this.#typicalTicks) / (this.#typicalTicks === 0 ? 1 : 8)
-    this.#pushLead(this.#lead, { ...held, duration })
+    this.#pushLead(lead, { ...held, duration })
   }
 
   /** Until the length of a part is chosen from the first frames, they wait. */
@@ -336,17 +267,15 @@ export class Segmenter implements StreamReader {
       return
     }
     this.#warmUp.push(sample)
-    const ticks = this.#warmUp.reduce((sum, { duration }) => sum + duration, 0)
-    if (ticks + this.#typicalTicks > this.#options.partSeconds * lead.timescale)
-      this.#settlePace(lead)
+    const enough = this.#options.partSeconds * lead.timescale
+    if (ticksOf(this.#warmUp) + this.#typicalTicks > enough) this.#settlePace(lead)
   }
 
   #settlePace(lead: Lane): void {
     const samples = this.#warmUp
     if (samples.length === 0) return
     this.#warmUp = []
-    const ticks = samples.reduce((sum, { duration }) => sum + duration, 0)
-    const frame = Math.max(0.001, ticks / samples.length / lead.timescale)
+    const frame = Math.max(0.001, ticksOf(samples) / samples.length / lead.timescale)
     const others = this.#follower ? [this.#follower.frameSeconds] : []
     const isVideo = this.#chosen.video !== undefined
     this.#typicalTicks = frame * lead.timescale
@@ -358,22 +287,18 @@ export class Segmenter implements StreamReader {
   #afterPart(endDts: number): void {
     const lead = this.#lead
     if (!lead) return
-    const rendition = this.#window.rendition(lead.id)
+    const segments = this.#window.rendition(lead.id)?.segments
     // hls.js takes no playlist without a complete segment: the very first one of a window is its first part, so that
     // the picture is there after a fifth of a second and not after a group of pictures. The price is one segment
     // without a key frame behind it.
-    if (rendition?.segments.length === 1 && rendition.segments[0]?.open) {
-      this.#forceCut(endDts)
-      return
-    }
+    const isFirst = segments?.length === 1 && segments[0]?.open === true
     const part = this.#window.partTargetSeconds ?? 1
-    const longest = longestSegmentSeconds(this.#smallestTarget())
     const { segmentSeconds } = this.#options
     const full = !this.#chosen.video && lead.segmentSeconds + part / 2 >= segmentSeconds
-    // rfc8216bis §4.4.3.1: no EXTINF above the target, whatever the key frames do; B.1 wants a key frame in each segment,
-    // which a stream that broke what its first groups of pictures promised can't have.
-    const tooLong = lead.segmentSeconds + part > longest
-    if (full || tooLong || lead.segmentBytes > SEGMENT_BYTES_MAX) this.#forceCut(endDts)
+    // rfc8216bis §4.4.3.1: no EXTINF above the target, whatever the key frames do. B.1 wants a key frame in each segment;
+    // a stream whose key frames are further apart than its first ones promised can't have both, and the first is a must.
+    const tooLong = lead.segmentSeconds + part > this.#targets.longestSegmentSeconds
+    if (isFirst || full || tooLong || lead.segmentBytes > SEGMENT_BYTES_MAX) this.#forceCut(endDts)
   }
 
   /** A segment ends here, key frame or not. */
@@ -387,6 +312,7 @@ export class Segmenter implements StreamReader {
   #cut(lead: Lane, dts: number): void {
     const atMs = (dts * 1000) / lead.timescale + this.#reorderMs
     if (this.#discontinuity) this.#discontinuitySequence++
+    this.#wall.slew()
     const cut: Cut = {
       sequence: this.#sequence++,
       atMs,
@@ -395,19 +321,14 @@ export class Segmenter implements StreamReader {
       discontinuitySequence: this.#discontinuitySequence,
     }
     this.#discontinuity = false
-    this.#wall.slew()
     lead.cutNow(cut)
     this.#follower?.lane.cutLater(cut)
   }
 
   #checkJump(rawMs: number): void {
-    if (this.#lastRawMs === undefined || this.#waitingForKey) return
-    const lead = this.#lead
-    const typicalMs = lead ? (this.#typicalTicks * 1000) / lead.timescale : 0
-    const bound = this.#typicalTicks > 0 ? Math.max(JUMP_MS, 3 * typicalMs) : FIRST_JUMP_MS
-    const step = rawMs - this.#lastRawMs
-    if (step > bound || step < -BACK_MS)
-      this.#break(`time jumped by ${Math.round(step)} ms, from ${Math.round(this.#lastRawMs)} ms`)
+    if (this.#waitingForKey) return
+    const jump = this.#timeline.jump(rawMs, this.#typicalSeconds * 1000)
+    if (jump !== undefined) this.#break(`time jumped by ${Math.round(jump)} ms`)
   }
 
   /** What follows does not continue what was: it begins with a key frame behind a discontinuity. */
@@ -420,19 +341,17 @@ export class Segmenter implements StreamReader {
 
   #closeAll(): void {
     const lead = this.#lead
-    if (!lead) return
+    if (!lead || this.#waitingForKey) return
+    const typical = Math.max(1, Math.round(this.#typicalTicks))
     const endDts = this.#held
-      ? this.#held.dts + Math.max(1, Math.round(this.#typicalTicks))
-      : undefined
-    if (endDts !== undefined) this.#completeHeld(endDts)
+      ? this.#held.dts + typical
+      : Math.round(((this.#timeline.lastMs + this.#timeline.offsetMs) * lead.timescale) / 1000)
+    this.#completeHeld(lead, endDts)
     this.#settlePace(lead)
-    const endMs =
-      endDts === undefined
-        ? (this.#lastRawMs ?? 0) + this.#offsetMs
-        : (endDts * 1000) / lead.timescale
-    this.#follower?.advance(endMs + this.#reorderMs)
-    lead.finish(endMs + this.#reorderMs)
-    this.#follower?.finish(endMs + this.#reorderMs)
+    const endMs = (endDts * 1000) / lead.timescale + this.#reorderMs
+    this.#follower?.advance(endMs)
+    lead.finish(endMs)
+    this.#follower?.finish(endMs)
   }
 
   /** Raw time `rawMs` is now; on the window's timeline never before what it holds already. */
@@ -440,27 +359,27 @@ export class Segmenter implements StreamReader {
     const { window, clock } = this.#options
     const ends = window.renditions.flatMap((rendition) => {
       const last = rendition.segments.at(-1)
-      return last ? last.startedAt + last.durationSeconds * 1000 : []
+      return last ? last.startedAt + last.durationSeconds * 1000 - window.bornAt : []
     })
-    const startMs = Math.max(
-      0,
-      clock.now() - window.bornAt,
-      ...ends.map((end) => end - window.bornAt),
-    )
-    this.#offsetMs = Math.ceil(startMs) - rawMs
+    const startMs = Math.ceil(Math.max(0, clock.now() - window.bornAt, ...ends))
+    this.#timeline.anchor(rawMs, startMs)
     this.#lastKeyMs = undefined
     this.#reorderMs = 0
     this.#wall.anchor()
-    this.#follower?.anchor(this.#offsetMs)
+    this.#follower?.anchor(this.#timeline.offsetMs, startMs)
   }
 }
 
-function sameTrack(a: VideoTrack | AudioTrack | undefined, b: VideoTrack | AudioTrack | undefined) {
-  return (
-    a?.id === b?.id &&
-    a?.codec === b?.codec &&
-    Buffer.compare(a?.config ?? EMPTY, b?.config ?? EMPTY) === 0
-  )
+const EMPTY = new Uint8Array()
+
+function sameTrack(
+  a: VideoTrack | AudioTrack | undefined,
+  b: VideoTrack | AudioTrack | undefined,
+): boolean {
+  const sameBytes = Buffer.compare(a?.config ?? EMPTY, b?.config ?? EMPTY) === 0
+  return a?.id === b?.id && a?.codec === b?.codec && a?.timescale === b?.timescale && sameBytes
 }
 
-const EMPTY = new Uint8Array()
+function ticksOf(samples: readonly Sample[]): number {
+  return samples.reduce((sum, { duration }) => sum + duration, 0)
+}

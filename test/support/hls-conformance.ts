@@ -1,0 +1,113 @@
+import type { ReadMedia, ReadSegment } from '../../server/formats/m3u8/read-playlist.ts'
+
+/** Durations are written with five decimals. */
+const ROUNDING = 0.00002
+
+/** What of rfc8216bis-22 a live low-latency media playlist breaks, each with its section; empty when it is right. */
+export function violationsOf(playlist: ReadMedia): readonly string[] {
+  const wrong: string[] = []
+  const need = (holds: boolean, what: string) => {
+    if (!holds) wrong.push(what)
+  }
+  const { segments, targetDurationSeconds: target, partTargetSeconds: partTarget } = playlist
+  const control = playlist.serverControl
+  for (const segment of segments) {
+    const name = `segment ${segment.sequence}`
+    need(
+      Math.round(segment.durationSeconds) <= target,
+      `§4.4.3.1 ${name}: ${segment.durationSeconds}`,
+    )
+    need(segment.map !== undefined, `§3.1.2 ${name} has no MAP`)
+    need(segment.startedAt !== undefined, `B.1 ${name} has no PROGRAM-DATE-TIME`)
+    if (partTarget !== undefined) wrong.push(...partViolations(segment, partTarget))
+  }
+  need(partTarget !== undefined, '§4.4.3.7 parts without PART-INF')
+  const holdBack = Number(control['PART-HOLD-BACK'])
+  need(control['CAN-BLOCK-RELOAD'] === 'YES', 'B.1 CAN-BLOCK-RELOAD')
+  need(holdBack >= 3 * (partTarget ?? 0) - ROUNDING, `§4.4.3.8 PART-HOLD-BACK ${holdBack}`)
+  const skip = control['CAN-SKIP-UNTIL']
+  need(skip === undefined || Number(skip) >= 6 * target, `§4.4.3.8 CAN-SKIP-UNTIL ${skip}`)
+  const partHints = playlist.preloadHints.filter((hint) => hint['TYPE'] === 'PART')
+  need(partHints.length === (playlist.endList ? 0 : 1), `B.1 ${partHints.length} part hints`)
+  need(playlist.skippedSegments === 0 || playlist.version >= 9, '§8 EXT-X-SKIP needs version 9')
+  wrong.push(...datingViolations(segments))
+  wrong.push(...partRangeViolations(playlist))
+  return wrong
+}
+
+function partViolations(segment: ReadSegment, partTarget: number): readonly string[] {
+  const wrong: string[] = []
+  const { parts, sequence } = segment
+  parts.forEach((part, i) => {
+    const name = `part ${sequence}.${i} of ${part.durationSeconds} s`
+    if (part.durationSeconds > partTarget + ROUNDING) wrong.push(`§4.4.4.9 ${name} is too long`)
+    const last = segment.uri !== undefined && i === parts.length - 1
+    if (part.durationSeconds < 0.85 * partTarget - ROUNDING && !last && !part.independent)
+      wrong.push(`§4.4.4.9 ${name} is too short`)
+  })
+  const sum = parts.reduce((total, part) => total + part.durationSeconds, 0)
+  if (parts.length > 0 && Math.abs(sum - segment.durationSeconds) > ROUNDING * (parts.length + 1))
+    wrong.push(`§4.4.4.9 segment ${sequence}: parts of ${sum} s in ${segment.durationSeconds} s`)
+  return wrong
+}
+
+/** §4.4.4.6: dates follow the durations; a gap in them needs a discontinuity. */
+function datingViolations(segments: readonly ReadSegment[]): readonly string[] {
+  const wrong: string[] = []
+  segments.forEach((segment, i) => {
+    const former = segments[i - 1]
+    if (former?.startedAt === undefined || segment.startedAt === undefined) return
+    const expected = former.startedAt + former.durationSeconds * 1000
+    const off = segment.startedAt - expected
+    if (off < -25 || (!segment.discontinuity && off > 25))
+      wrong.push(`§4.4.4.6 segment ${segment.sequence} begins ${off} ms off`)
+  })
+  return wrong
+}
+
+/** §6.2.2: parts are listed up to three target durations from the end, and there only. */
+function partRangeViolations(playlist: ReadMedia): readonly string[] {
+  const wrong: string[] = []
+  let distance = 0
+  for (const segment of playlist.segments.toReversed()) {
+    const begins = distance + segment.durationSeconds
+    const bound = 3 * playlist.targetDurationSeconds
+    if (segment.parts.length > 0 && begins > bound + ROUNDING && distance > 0)
+      wrong.push(`§6.2.2 parts of segment ${segment.sequence} ${begins} s from the end`)
+    if (segment.parts.length === 0 && begins <= bound && !playlist.endList && !segment.gap)
+      wrong.push(`§6.2.2 no parts of segment ${segment.sequence} ${begins} s from the end`)
+    distance = begins
+  }
+  return wrong
+}
+
+/** What is wrong between two reads of one playlist (§6.2.1: only added at the end, only removed at the front). */
+export function changeViolations(before: ReadMedia, after: ReadMedia): readonly string[] {
+  const wrong: string[] = []
+  const need = (holds: boolean, what: string) => {
+    if (!holds) wrong.push(what)
+  }
+  need(after.targetDurationSeconds === before.targetDurationSeconds, '§4.4.3.1 the target changed')
+  need(after.partTargetSeconds === before.partTargetSeconds, '§4.4.3.7 the part target changed')
+  need(after.mediaSequence >= before.mediaSequence, '§4.4.3.2 the sequence went back')
+  const removed = before.segments.filter((segment) => segment.sequence < after.mediaSequence)
+  const discontinuities = removed.filter((segment) => segment.discontinuity).length
+  need(
+    after.discontinuitySequence === before.discontinuitySequence + discontinuities,
+    `§4.4.3.3 discontinuity sequence ${before.discontinuitySequence}, then ${after.discontinuitySequence}`,
+  )
+  const now = new Map(after.segments.map((segment) => [segment.sequence, segment]))
+  for (const old of before.segments) {
+    const same = now.get(old.sequence)
+    if (!same) continue
+    const name = `§6.2.1 segment ${old.sequence}`
+    need(old.uri === undefined || old.uri === same.uri, `${name} has another URI`)
+    need(old.startedAt === same.startedAt, `${name} has another date`)
+    need(old.discontinuity === same.discontinuity, `${name} changed its discontinuity`)
+    const kept = same.parts.length === 0 ? [] : old.parts
+    kept.forEach((part, i) =>
+      need(part.uri === same.parts[i]?.uri, `${name} has another part ${i}`),
+    )
+  }
+  return wrong
+}
