@@ -1,4 +1,5 @@
 import { loadConfig } from './config/load-config.ts'
+import { quietPackages } from './config/quiet-packages.ts'
 import type { Config } from './config/config.ts'
 import { systemClock } from './lib/clock.ts'
 import { describeError, NearcastError } from './lib/errors.ts'
@@ -15,6 +16,7 @@ process.exitCode = await main(process.argv.slice(2))
 process.exit()
 
 async function main(argv: readonly string[]): Promise<number> {
+  quietPackages()
   let config: Config
   try {
     config = loadConfig({ argv })
