@@ -112,7 +112,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
       pid: process.pid,
       ...listeners,
       ...(listeners['origin'] === undefined ? {} : { edgeToken: secrets.edgeToken }),
-      streams: sources.ingest?.keys() ?? [],
+      streams: (sources.ingest?.keys() ?? []).map(({ name, key }) => ({ name, key })),
       adminToken: secrets.adminToken,
     }
     const demo = config.demo ? startDemo(ready, config, log) : undefined
