@@ -58,6 +58,8 @@ export class Controls {
     this.find('media-captions-button').setAttribute('role', 'switch')
     for (const range of this.#root.querySelectorAll('media-time-range, media-volume-range'))
       range.shadowRoot?.append(focusRing())
+    // It makes itself a tab stop when connected; the player already is one.
+    queueMicrotask(() => this.find('media-controller').removeAttribute('tabindex'))
     Object.assign(this.find('media-controller'), { fullscreenElement: this.#host })
   }
 

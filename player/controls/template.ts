@@ -10,7 +10,7 @@ const GEAR =
 /** Everything visible. Fixed text only: whatever comes from outside is put in later as text or as an attribute's value. */
 export const TEMPLATE = /* html */ `
 <style>${STYLE}</style>
-<media-controller tabindex="-1" nohotkeys noautoseektolive nomutedpref>
+<media-controller nohotkeys noautoseektolive nomutedpref>
   <nearcast-video slot="media" part="video" playsinline></nearcast-video>
   <img class="poster" slot="poster" part="poster" alt="" />
   <div class="title" slot="top-chrome" part="title"></div>

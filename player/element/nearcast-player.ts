@@ -187,3 +187,9 @@ function readTime(value: string | null): number | undefined {
 }
 
 if (!customElements.get('nearcast-player')) customElements.define('nearcast-player', NearcastPlayer)
+
+declare global {
+  interface HTMLElementTagNameMap {
+    'nearcast-player': NearcastPlayer
+  }
+}

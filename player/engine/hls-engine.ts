@@ -15,6 +15,8 @@ const STUCK_MS = 1500
 /** Above this the two clocks don't agree and nothing can be said from program date-time. */
 const CLOCK_LIMIT_SECONDS = 60
 
+const GONE = new Set([400, 401, 403, 404, 410])
+
 /** Playlists and parts of a live stream are worth asking for again for as long as somebody watches. */
 const patient = (maxNumRetry: number) => ({
   maxTimeToFirstByteMs: 12_000,
@@ -116,7 +118,7 @@ class HlsEngine implements Engine {
     hls.on(Events.ERROR, (_, data) => {
       if (data.details === ErrorDetails.BUFFER_STALLED_ERROR)
         this.#penalty = penaltyAfterStall(this.#penalty)
-      if (!data.fatal) return
+      if (!data.fatal && !playlistIsGone(data, player)) return
       // A decoder that fails once is often well again after the buffer is made anew.
       if (data.type === ErrorTypes.MEDIA_ERROR && this.#repairs < 2) {
         this.#repairs += 1
@@ -250,6 +252,14 @@ function bufferedEnd(video: HTMLVideoElement): number {
     if (buffered.start(at) <= currentTime + 0.1 && buffered.end(at) >= currentTime)
       return buffered.end(at)
   return currentTime
+}
+
+/** hls.js asks for a playlist again whatever the status; these say that asking again is of no use. */
+function playlistIsGone(data: ErrorData, { ErrorDetails }: typeof Hls): boolean {
+  const playlist =
+    data.details === ErrorDetails.LEVEL_LOAD_ERROR ||
+    data.details === ErrorDetails.AUDIO_TRACK_LOAD_ERROR
+  return playlist && GONE.has(data.response?.code ?? 0)
 }
 
 function failureOfHls(data: ErrorData, player: typeof Hls): SourceFailure {

@@ -28,6 +28,8 @@ export interface Snapshot {
 
 const TICK_MS = 250
 const BUFFERING_MS = 400
+/** For so long a publisher that went away is expected back at any moment. */
+const DROP_MS = 60_000
 /** A paused live stream is not fetched for longer than this. */
 const SUSPEND_MS = 30_000
 const NOTHING: Facts = {
@@ -266,10 +268,11 @@ export class PlayerStore {
     this.#cancelTimer = browserClock.after(this.#delayMs(), () => void this.#check())
   }
 
-  /** A stream that may appear is asked for each 2 to 4 s; a broken network less and less often. */
+  /** A stream that was there a moment ago is asked for each second, one that may appear each 2 to 4 s; a broken network less and less often. */
   #delayMs(): number {
     const spread = browserClock.fraction()
-    const { failure, attempts, ended } = this.#facts
+    const { failure, attempts, ended, started, failedMs } = this.#facts
+    if (failure?.kind === 'not-live' && started && failedMs < DROP_MS) return 700 + 600 * spread
     if (ended || failure?.kind === 'not-live') return (attempts < 3 ? 1000 : 2000) + 2000 * spread
     return Math.min(8000, 500 * 2 ** Math.min(attempts, 5)) * (0.75 + spread / 2)
   }

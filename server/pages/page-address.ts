@@ -62,7 +62,8 @@ function isPlain(segment: string): boolean {
   return !Array.from(segment).some(isForbidden)
 }
 
-/** Control characters, and both slashes: decoded ones would begin a new segment somewhere behind us. */
+/** Half of a surrogate pair, which has no bytes; control characters; and both slashes: decoded ones would begin a new segment somewhere behind us. */
 function isForbidden(char: string): boolean {
+  if (char.length === 1 && char >= '\ud800' && char <= '\udfff') return true
   return char < ' ' || char === '\u007f' || char === '/' || char === '\\'
 }

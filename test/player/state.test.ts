@@ -1,0 +1,117 @@
+import { describe, expect, it } from 'vitest'
+import { announce, describeState } from '../../player/store/describe-state.ts'
+import { deriveState, type Facts, type PlayerState, retries } from '../../player/store/state.ts'
+import type { FailureKind, SourceFailure } from '../../player/engine/probe-source.ts'
+
+const PLAYING: Facts = {
+  online: true,
+  ready: true,
+  live: false,
+  failure: undefined,
+  attempts: 0,
+  started: true,
+  wantsPlay: true,
+  paused: false,
+  ended: false,
+  stalledMs: 0,
+  failedMs: 0,
+  following: true,
+}
+const failure = (kind: FailureKind): SourceFailure => ({ kind, code: 'c', message: 'm' })
+
+describe('the state', () => {
+  const rows: readonly [string, Partial<Facts>, Partial<PlayerState>][] = [
+    ['stored media plays', {}, { kind: 'playing' }],
+    ['a live stream at its edge', { live: true }, { kind: 'live' }],
+    ['a live stream the viewer went back in', { live: true, following: false }, { kind: 'behind' }],
+    ['paused by the viewer', { paused: true, wantsPlay: false }, { kind: 'paused', started: true }],
+    [
+      'nobody asked to play',
+      { ready: false, started: false, wantsPlay: false, paused: true },
+      { kind: 'paused', started: false },
+    ],
+    ['nothing is loaded yet', { ready: false, started: false }, { kind: 'loading' }],
+    ['loaded, no picture yet', { started: false, paused: true }, { kind: 'loading' }],
+    ['a short stall of live', { live: true, stalledMs: 1000 }, { kind: 'live' }],
+    ['a stall of live', { live: true, stalledMs: 3000 }, { kind: 'reconnecting', long: false }],
+    [
+      'a long stall of live',
+      { live: true, stalledMs: 11_000 },
+      { kind: 'reconnecting', long: true },
+    ],
+    ['buffering of stored media', { stalledMs: 3000 }, { kind: 'playing' }],
+    [
+      'not live yet',
+      { failure: failure('not-live'), started: false },
+      { kind: 'waiting', dropped: false },
+    ],
+    [
+      'the publisher just went away',
+      { failure: failure('not-live'), live: true, failedMs: 5000 },
+      { kind: 'reconnecting', long: false },
+    ],
+    [
+      'the publisher stays away',
+      { failure: failure('not-live'), live: true, failedMs: 11_000 },
+      { kind: 'waiting', dropped: true },
+    ],
+    ['the end of a film', { ended: true, paused: true }, { kind: 'ended', live: false }],
+    ['the end of a stream', { ended: true, live: true }, { kind: 'ended', live: true }],
+    ['a broken network', { failure: failure('network'), attempts: 1 }, { kind: 'reconnecting' }],
+    [
+      'a broken network before the first picture',
+      { failure: failure('network'), attempts: 3, started: false },
+      { kind: 'error', error: 'network' },
+    ],
+    [
+      'no network before the first picture',
+      { online: false, started: false, ready: false },
+      { kind: 'error', error: 'offline' },
+    ],
+    ['refused media', { failure: failure('unsupported') }, { kind: 'error', error: 'unsupported' }],
+  ]
+  it.each(rows)('%s', (_, facts, state) => {
+    expect(deriveState({ ...PLAYING, ...facts })).toMatchObject(state)
+  })
+
+  it('asks again for what may come, and not for what will not', () => {
+    const asks = (kind: FailureKind, more: Partial<Facts> = {}) =>
+      retries({ ...PLAYING, ...more, failure: failure(kind) })
+    expect(asks('not-live', { attempts: 1000 })).toBe(true)
+    expect(asks('network', { attempts: 1000, live: true })).toBe(true)
+    expect(asks('network', { attempts: 6 })).toBe(false)
+    expect(asks('not-found')).toBe(false)
+    expect(asks('unsupported')).toBe(false)
+  })
+})
+
+describe('the card over the picture', () => {
+  const errors = ['not-found', 'forbidden', 'unsupported', 'decode', 'network', 'offline'] as const
+  const covering: readonly PlayerState[] = [
+    { kind: 'waiting', dropped: false },
+    { kind: 'waiting', dropped: true },
+    { kind: 'reconnecting', long: true },
+    { kind: 'ended', live: true },
+    { kind: 'ended', live: false },
+    ...errors.map((error) => ({ kind: 'error', error, code: 'c', message: '' }) as const),
+  ]
+  it.each(covering)('has one sentence and one action for %o', (state) => {
+    const card = describeState(state)
+    expect(card?.sentence).toMatch(/[.…]$/)
+    expect(card?.action?.label).toMatch(/\w/)
+    expect(announce(state)).toContain(card?.sentence)
+  })
+  it('is not there while the picture speaks for itself', () => {
+    for (const kind of ['live', 'behind', 'playing'] as const)
+      expect(describeState({ kind })).toBeUndefined()
+  })
+  it('gives the server’s reason for refused media', () => {
+    const card = describeState({
+      kind: 'error',
+      error: 'unsupported',
+      code: 'media-unsupported',
+      message: 'old.avi: AVI is not read',
+    })
+    expect(card?.detail).toBe('old.avi: AVI is not read')
+  })
+})
