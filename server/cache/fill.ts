@@ -33,8 +33,10 @@ export type FillEnd =
   | { readonly kind: 'stopped' }
   | { readonly kind: 'failed'; readonly error: unknown }
 
-/** A body that died after some bytes is taken up again behind them so many times. */
+/** A body that died after some bytes is taken up again behind them so many times… */
 const RESUMES_MAX = 4
+/** …and again as often, once it gave so many. */
+const RESUMES_EARNED_BYTES = 4 * 1024 * 1024
 
 /** One origin request over a run of missing bytes; read while it is written. Resumes by range where it has a source. */
 export class Fill {
@@ -88,6 +90,7 @@ export class Fill {
         if (this.stopped) return { kind: 'stopped' }
         const resumable = source && this.position > before && resumes < RESUMES_MAX
         if (!resumable) return { kind: 'failed', error }
+        if (this.position - before >= RESUMES_EARNED_BYTES) resumes = -1
         run = undefined
       } finally {
         this.#finishSlice()

@@ -28,7 +28,8 @@ export async function answerDirect(
     ? liveRequest(exchange, options)
     : originFetch(exchange, {
         ...options,
-        body: hasBody(viewer.headers) ? request : null,
+        // An origin that answers before it has read everything must not cost the viewer his connection.
+        body: hasBody(viewer.headers) ? request.iterator({ destroyOnReturn: false }) : null,
         onInformational: (status, headers) => inform(viewer, status, headers),
       })
   const message = await askOrigin(fetch)

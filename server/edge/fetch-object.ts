@@ -98,6 +98,8 @@ export async function fetchObject(deps: FetchDeps, task: FetchTask): Promise<Fet
   const times = { requestTime, responseTime: deps.clock.now() }
   const { stamp } = task
   if (message.status === 304 && stale) {
+    // Its bytes may have been given up while the origin was asked.
+    if (!stale.generation.usable) return fetchObject(deps, { ...task, stale: undefined })
     const facts = refreshedFacts(stale.facts, message.headers, times, stamp, exchange.open)
     stale.refresh(facts)
     const forwarded = { reason: task.reason, status: 304, stored: true }
@@ -202,8 +204,11 @@ function generationOf(cache: Cache, exchange: Exchange, body: BodyFacts): Genera
 }
 
 /** A cold range outside the object: only its head knows the size that a 416 must name. */
-function askForHead(deps: FetchDeps, task: FetchTask): Promise<Fetched> {
-  return fetchObject(deps, { ...task, exchange: { ...task.exchange, method: 'HEAD' } })
+async function askForHead(deps: FetchDeps, task: FetchTask): Promise<Fetched> {
+  const { exchange } = task
+  const fetched = await fetchObject(deps, { ...task, exchange: { ...exchange, method: 'HEAD' } })
+  if (fetched.kind === 'object') return fetched
+  throw new NearcastError('range-not-satisfiable', `${exchange.path}: outside the object`)
 }
 
 /** No answer at all: the stale one, or the failure itself, kept as the behavior says of its status. */
@@ -244,7 +249,8 @@ function restStale(
   status: number | undefined,
 ): Fetched | undefined {
   const now = deps.clock.now()
-  if (!mayServeOnError(stale.facts, exchange.behavior, now)) return undefined
+  if (!stale.generation.usable || !mayServeOnError(stale.facts, exchange.behavior, now))
+    return undefined
   const seconds = exchange.behavior.errors[status ?? 502]?.ttl ?? ERROR_REST_SECONDS
   stale.restUntil = now + seconds * 1000
   const forwarded = { reason, status, stored: false }

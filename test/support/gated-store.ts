@@ -111,7 +111,7 @@ export function gatedStore(
       reads.push(suffix === undefined ? `${first}-${last ?? ''}` : `-${suffix}`)
       if (ifMatch !== undefined && ifMatch !== info.etag)
         throw new NearcastError('object-changed', `${key}: expected ${ifMatch}, got ${info.etag}`)
-      if (start >= info.size) throw new NearcastError('range-not-satisfiable', key)
+      if (range && start >= info.size) throw new NearcastError('range-not-satisfiable', key)
       const end = Math.min(info.size, (last ?? info.size - 1) + 1)
       return { info, start, length: end - start, body: pull(bytes.subarray(start, end), signal) }
     },

@@ -1,0 +1,175 @@
+import { get } from 'node:http'
+import { Cache } from '../../server/cache/cache.ts'
+import { InvalidationIndex } from '../../server/distribution/invalidation-index.ts'
+import { createEdge } from '../../server/edge/create-edge.ts'
+import { listenHttp } from '../../server/edge/listen-http.ts'
+import { objectStoreOrigin } from '../../server/edge/object-store-origin.ts'
+import { systemClock } from '../../server/lib/clock.ts'
+import { silentLog } from '../../server/lib/log.ts'
+import { Metrics } from '../../server/lib/metrics.ts'
+import type { ObjectRead, ObjectStore } from '../../server/storage/object-store.ts'
+import { behavior } from '../support/edge-fixture.ts'
+
+// Filling while serving: an 8 MiB object at an origin of 2 MiB/s whose first byte takes 100 ms.
+// A: 5 viewers 300 ms apart, cold. B: 64 KiB at 6 MiB, cold, then again. C: 50 viewers at once, one of them slow.
+const KIB = 1024
+const SIZE = 8 * KIB * KIB
+const RATE = 2 * KIB * KIB
+const LATENCY_MS = 100
+const CHUNK = 16 * KIB
+
+const film = Buffer.alloc(SIZE, 'nearcast')
+let fetched = 0
+let reads = 0
+
+const store: ObjectStore = {
+  description: 'paced',
+  stat: () => Promise.resolve(infoOf()),
+  async read(_key, { range, signal }): Promise<ObjectRead> {
+    reads++
+    const start = range && 'start' in range ? range.start : 0
+    const end = Math.min(SIZE, (range && 'start' in range ? (range.end ?? SIZE - 1) : SIZE - 1) + 1)
+    await systemClock.sleep(LATENCY_MS, signal)
+    return { info: infoOf(), start, length: end - start, body: paced(start, end, signal) }
+  },
+  write: () => Promise.reject(new Error('read only')),
+  list: () => Promise.resolve({ objects: [], prefixes: [] }),
+  remove: () => Promise.resolve(),
+  close: () => Promise.resolve(),
+}
+
+function infoOf() {
+  return { key: 'film.mp4', size: SIZE, etag: 'v1', lastModified: 0 }
+}
+
+async function* paced(start: number, end: number, signal: AbortSignal) {
+  const began = systemClock.monotonic()
+  for (let at = start; at < end; at += CHUNK) {
+    const due = ((at - start) / RATE) * 1000 - (systemClock.monotonic() - began)
+    if (due > 0) await systemClock.sleep(due, signal)
+    const chunk = film.subarray(at, Math.min(end, at + CHUNK))
+    fetched += chunk.length
+    yield chunk
+  }
+}
+
+async function startEdge() {
+  const cache = new Cache({ memoryBytes: 64 * KIB * KIB })
+  const origin = objectStoreOrigin('site', store)
+  const distributions = [
+    {
+      kind: 'web',
+      id: 'default',
+      enabled: true,
+      hosts: ['*'],
+      defaultRootObject: '',
+      behaviors: [behavior()],
+    },
+  ] as const
+  const edge = createEdge({
+    clock: systemClock,
+    log: silentLog,
+    metrics: new Metrics(),
+    cache,
+    edgeId: 'bench',
+    state: () => ({
+      distributions,
+      invalidations: new InvalidationIndex(),
+      position: 'e:1',
+      seq: 1,
+    }),
+    origins: () => origin,
+  })
+  fetched = 0
+  reads = 0
+  return listenHttp({ host: '127.0.0.1', port: 0, clock: systemClock, ...edge })
+}
+
+interface Seen {
+  readonly firstMs: number
+  readonly totalMs: number
+  readonly bytes: number
+}
+
+function view(
+  port: number,
+  range?: string,
+  bytesPerSecond = Number.POSITIVE_INFINITY,
+): Promise<Seen> {
+  const began = systemClock.monotonic()
+  return new Promise((resolve, reject) => {
+    const headers = range === undefined ? {} : { range }
+    const url = { host: '127.0.0.1', port, path: '/film.mp4', headers, agent: false }
+    get(url, (response) => {
+      let firstMs = 0
+      let bytes = 0
+      response.on('data', (chunk: Buffer) => {
+        if (bytes === 0) firstMs = systemClock.monotonic() - began
+        bytes += chunk.length
+        if (Number.isFinite(bytesPerSecond)) {
+          response.pause()
+          const pause = (chunk.length / bytesPerSecond) * 1000
+          void systemClock.sleep(pause).then(() => response.resume())
+        }
+      })
+      const done = () => resolve({ firstMs, totalMs: systemClock.monotonic() - began, bytes })
+      response.on('close', done)
+      response.on('error', done)
+      if (Number.isFinite(bytesPerSecond))
+        void systemClock.sleep(6000).then(() => response.destroy())
+    }).on('error', reject)
+  })
+}
+
+const ms = (value: number) => Math.round(value * 10) / 10
+
+async function benchJoiners() {
+  const listener = await startEdge()
+  const viewers: Promise<Seen>[] = []
+  for (let n = 0; n < 5; n++) {
+    viewers.push(view(listener.port))
+    await systemClock.sleep(300)
+  }
+  const seen = await Promise.all(viewers)
+  await listener.close(0)
+  return {
+    bench: 'A: 5 viewers 300 ms apart',
+    'origin requests': reads,
+    'fetched of each byte': ms(fetched / SIZE),
+    'first byte (ms)': seen.map((one) => ms(one.firstMs)).join(', '),
+    yardstick: `origin alone: ${LATENCY_MS}; nginx+lock: 128, 4017, 3506, 3515, 3006`,
+  }
+}
+
+async function benchDeepRange() {
+  const listener = await startEdge()
+  const range = `bytes=${6 * KIB * KIB}-${6 * KIB * KIB + 64 * KIB - 1}`
+  const cold = await view(listener.port, range)
+  const again = await view(listener.port, range)
+  await listener.close(0)
+  return {
+    bench: 'B: 64 KiB at 6 MiB, cold, again',
+    'origin requests': reads,
+    'fetched of each byte': ms(fetched / (64 * KIB)),
+    'first byte (ms)': `${ms(cold.firstMs)}, ${ms(again.firstMs)}`,
+    yardstick: `origin alone: ${LATENCY_MS}; nginx: 3136, 3136; ATS: 137, 129`,
+  }
+}
+
+async function benchCrowd() {
+  const listener = await startEdge()
+  const slow = view(listener.port, undefined, 10_000)
+  const crowd = await Promise.all(Array.from({ length: 49 }, () => view(listener.port)))
+  await listener.close(0)
+  await slow
+  const origin = LATENCY_MS + (SIZE / RATE) * 1000
+  return {
+    bench: 'C: 50 viewers at once, one at 10 kB/s',
+    'origin requests': reads,
+    'fetched of each byte': ms(fetched / SIZE),
+    'first byte (ms)': `slowest ${ms(Math.max(...crowd.map((one) => one.firstMs)))}`,
+    yardstick: `whole: slowest ${ms(Math.max(...crowd.map((one) => one.totalMs)))}, origin alone ${origin}`,
+  }
+}
+
+console.table([await benchJoiners(), await benchDeepRange(), await benchCrowd()])
