@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { makeLiveMedia } from '../support/live-media.ts'
-import { type Answer, ask, LiveFixture, type Publisher, readMedia } from './live-fixture.ts'
+import { answered, ask, LiveFixture, type Publisher, readMedia } from './live-fixture.ts'
 
 const MEDIA = await makeLiveMedia({ seconds: 20, gop: 30 })
 const VIDEO = '/live/main/video-t1.m3u8'
@@ -13,12 +13,6 @@ async function running(): Promise<{ live: LiveFixture; publisher: Publisher }> {
   return { live, publisher }
 }
 
-/** undefined while the answer is held. */
-async function now(answer: Promise<Answer>): Promise<Answer | undefined> {
-  await new Promise((resolve) => setImmediate(resolve))
-  return Promise.race([answer, Promise.resolve(undefined)])
-}
-
 describe('a blocking reload (rfc8216bis §6.2.5.2)', () => {
   test('for a part is held until the part is there', async () => {
     const { live, publisher } = await running()
@@ -26,7 +20,7 @@ describe('a blocking reload (rfc8216bis §6.2.5.2)', () => {
     expect(segments.at(-1)).toMatchObject({ sequence: 9, uri: undefined })
     expect(segments.at(-1)?.parts).toHaveLength(1)
     const answer = live.get(`${VIDEO}?_HLS_msn=9&_HLS_part=1`)
-    expect(await now(answer)).toBeUndefined()
+    expect(await answered(answer)).toBeUndefined()
     await publisher.send(MEDIA, 8300, 8440)
     const playlist = readMedia(await answer)
     expect(playlist.segments.at(-1)?.parts).toHaveLength(2)
@@ -36,7 +30,7 @@ describe('a blocking reload (rfc8216bis §6.2.5.2)', () => {
     const { live, publisher } = await running()
     const answer = live.get(`${VIDEO}?_HLS_msn=9`)
     await publisher.send(MEDIA, 8300, 8990)
-    expect(await now(answer)).toBeUndefined()
+    expect(await answered(answer)).toBeUndefined()
     await publisher.send(MEDIA, 8990, 9040)
     const playlist = readMedia(await answer)
     expect(playlist.segments.find(({ sequence }) => sequence === 9)?.uri).toBeDefined()
@@ -46,7 +40,7 @@ describe('a blocking reload (rfc8216bis §6.2.5.2)', () => {
     const { live, publisher } = await running()
     const answer = live.get(`${VIDEO}?_HLS_msn=9&_HLS_part=7`)
     await publisher.send(MEDIA, 8300, 9100)
-    expect(await now(answer)).toBeUndefined()
+    expect(await answered(answer)).toBeUndefined()
     await publisher.send(MEDIA, 9100, 9240)
     expect(readMedia(await answer).segments.at(-1)).toMatchObject({ sequence: 10 })
   })
@@ -54,7 +48,7 @@ describe('a blocking reload (rfc8216bis §6.2.5.2)', () => {
   test('for what is there, or has left the window, is answered at once with the whole playlist', async () => {
     const { live } = await running()
     for (const query of ['_HLS_msn=9&_HLS_part=0', '_HLS_msn=5&_HLS_part=99', '_HLS_msn=0']) {
-      const answer = await now(live.get(`${VIDEO}?${query}`))
+      const answer = await answered(live.get(`${VIDEO}?${query}`))
       expect(answer?.status, query).toBe(200)
     }
   })
@@ -73,20 +67,20 @@ describe('a blocking reload (rfc8216bis §6.2.5.2)', () => {
       '_HLS_msn=99999999999999999999',
     ]
     for (const query of bad) {
-      const answer = await now(live.get(`${VIDEO}?${query}`))
+      const answer = await answered(live.get(`${VIDEO}?${query}`))
       expect(answer?.status, query).toBe(400)
       expect(JSON.parse(answer?.text ?? '{}')).toMatchObject({ code: 'bad-request' })
     }
     for (const query of ['_HLS_msn=10', '_HLS_msn=9&_HLS_part=15', '_HLS_msn=10&_HLS_part=14'])
-      expect(await now(live.get(`${VIDEO}?${query}`)), query).toBeUndefined()
+      expect(await answered(live.get(`${VIDEO}?${query}`)), query).toBeUndefined()
   })
 
   test('that is held for more than three target durations is 503', async () => {
     const { live } = await running()
     const answer = live.get(`${VIDEO}?_HLS_msn=9&_HLS_part=1`)
-    expect(await now(answer)).toBeUndefined()
+    expect(await answered(answer)).toBeUndefined()
     await live.clock.advance(2999)
-    expect(await now(answer)).toBeUndefined()
+    expect(await answered(answer)).toBeUndefined()
     await live.clock.advance(2)
     expect((await answer).status).toBe(503)
     expect((await answer).headers['cache-control']).toBe('no-store')
@@ -106,7 +100,7 @@ describe('a blocking reload (rfc8216bis §6.2.5.2)', () => {
     const { live } = await running()
     const leaving = new AbortController()
     const answer = ask(live.packager.origin, `${VIDEO}?_HLS_msn=10`, {}, leaving.signal)
-    expect(await now(answer)).toBeUndefined()
+    expect(await answered(answer)).toBeUndefined()
     expect(live.packager.describe()[0]?.waitingRequests).toBe(1)
     leaving.abort(new Error('left'))
     await expect(answer).rejects.toThrow('left')
@@ -155,7 +149,7 @@ describe('a hinted part (rfc8216bis §6.2.6)', () => {
     const { live, publisher } = await running()
     const [hint] = (await live.media('video-t1.m3u8')).preloadHints
     const answer = live.get(`/live/main/${hint?.['URI']}`)
-    expect(await now(answer)).toBeUndefined()
+    expect(await answered(answer)).toBeUndefined()
     await publisher.send(MEDIA, 8300, 8440)
     expect((await answer).status).toBe(200)
     const { segments } = await live.media('video-t1.m3u8')
@@ -205,7 +199,7 @@ describe('a stream that nobody sends', () => {
     const live = await LiveFixture.open()
     const publisher = live.publish()
     const answer = live.get('/live/main/index.m3u8')
-    expect(await now(answer)).toBeUndefined()
+    expect(await answered(answer)).toBeUndefined()
     await publisher.send(MEDIA, 0, 400)
     expect((await answer).status).toBe(200)
   })
@@ -214,7 +208,7 @@ describe('a stream that nobody sends', () => {
     const live = await LiveFixture.open()
     live.publish()
     const answer = live.get('/live/main/index.m3u8')
-    expect(await now(answer)).toBeUndefined()
+    expect(await answered(answer)).toBeUndefined()
     await live.clock.advance(5001)
     expect((await answer).status).toBe(404)
   })

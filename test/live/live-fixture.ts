@@ -71,7 +71,12 @@ export class Publisher {
   }
 
   /** Sends the frames with dts in [from, to) milliseconds, each when its time has come. */
-  async send(media: LiveMedia, from = 0, to = Number.POSITIVE_INFINITY): Promise<void> {
+  async send(
+    media: LiveMedia,
+    from = 0,
+    to = Number.POSITIVE_INFINITY,
+    afterEach: () => Promise<void> | undefined = () => undefined,
+  ): Promise<void> {
     if (this.stream.tracks !== media.tracks) this.stream.setTracks(media.tracks)
     this.#startedAt ??= this.#clock.now() - from
     for (const frame of media.frames) {
@@ -79,6 +84,7 @@ export class Publisher {
       const due = this.#startedAt + frame.dts
       if (due > this.#clock.now()) await this.#clock.advance(due - this.#clock.now())
       this.stream.write(frame)
+      await afterEach()
     }
   }
 
@@ -89,6 +95,12 @@ export class Publisher {
   end(reason: StreamEnd = 'ended'): void {
     this.stream.end(reason)
   }
+}
+
+/** undefined while the answer is held. */
+export async function answered(answer: Promise<Answer>): Promise<Answer | undefined> {
+  await new Promise((resolve) => setImmediate(resolve))
+  return await Promise.race([answer, Promise.resolve(undefined)])
 }
 
 export interface Answer {

@@ -196,11 +196,12 @@ describe('a hole', () => {
     const video = await live.media('video-t12.m3u8')
     const audio = await live.media('audio-t12.m3u8')
     expect(audio.segments.filter((segment) => segment.gap).length).toBeGreaterThanOrEqual(5)
-    for (const segment of audio.segments) {
+    const late = audio.segments.filter((segment) => {
       const beside = video.segments.find(({ sequence }) => sequence === segment.sequence)
-      const off = Math.abs((segment.startedAt ?? 0) - (beside?.startedAt ?? 0))
-      if (!segment.gap && segment.sequence !== 13) expect(off).toBeLessThan(50)
-    }
+      return Math.abs((segment.startedAt ?? 0) - (beside?.startedAt ?? 0)) > 50
+    })
+    // Only the one in which the sound came back begins later than its picture.
+    expect(late.length).toBeLessThanOrEqual(1)
     const gap = audio.segments.find((segment) => segment.gap)
     expect((await live.get(`/live/main/${gap?.uri}`)).status).toBe(404)
   })
@@ -208,8 +209,9 @@ describe('a hole', () => {
 
 test('a publisher of huge frames is held to the bound of the window', async () => {
   const live = await LiveFixture.open({ windowBytes: 20_000_000 })
-  const fat = changed(MEDIA, (frame) => ({ ...frame, data: Buffer.alloc(500_000) }))
-  await live.publish().send(fat)
+  const data = Buffer.alloc(500_000)
+  const fat = changed(MEDIA, (frame) => ({ ...frame, data }))
+  await live.publish().send(fat, 0, 5000)
   // The open segments of both renditions may stand above it.
   expect(live.packager.describe()[0]?.windowBytes).toBeLessThan(20_000_000 + 2 * 40_000_000)
   expect((await live.media('video-t12.m3u8')).segments.length).toBeGreaterThan(0)

@@ -56,14 +56,18 @@ async function makeFlv(options: LiveMediaOptions): Promise<string> {
   const audio = options.audio ?? true
   const part = `${path}.${process.pid}.part`
   await run('ffmpeg', [
-    ...['-v', 'error', '-y'],
+    '-v',
+    'error',
+    '-y',
     ...(video ? ['-f', 'lavfi', '-i', picture] : []),
     ...(audio ? ['-f', 'lavfi', '-i', tone] : []),
     ...(video ? ['-c:v', 'libx264', '-preset', 'veryfast', '-pix_fmt', 'yuv420p'] : []),
     ...(video ? ['-g', `${gop}`, '-keyint_min', `${gop}`, '-sc_threshold', '0'] : []),
     ...(video ? ['-bf', `${bframes}`, '-b:v', '400k', '-threads', '1'] : []),
     ...(audio ? ['-c:a', 'aac', '-b:a', '96k', '-ac', '2'] : []),
-    ...['-f', 'flv', part],
+    '-f',
+    'flv',
+    part,
   ])
   renameSync(part, path)
   return path

@@ -1,0 +1,55 @@
+import type { RenditionFacts, RenditionId } from './window-event.ts'
+
+export interface Part {
+  readonly index: number
+  readonly durationSeconds: number
+  readonly independent: boolean
+  readonly samples: number
+  readonly bytes: Uint8Array
+}
+
+export interface Segment {
+  readonly sequence: number
+  readonly epoch: string
+  readonly init: string
+  /** Another init section than the segment before. */
+  readonly initChanged: boolean
+  readonly startedAt: number
+  readonly discontinuity: boolean
+  readonly discontinuitySequence: number
+  readonly gap: boolean
+  readonly parts: readonly Part[]
+  readonly durationSeconds: number
+  readonly byteLength: number
+  readonly open: boolean
+}
+
+export interface Rendition {
+  readonly id: RenditionId
+  readonly facts: RenditionFacts
+  /** URI of the init section of what comes next. */
+  readonly init: string
+  readonly retired: boolean
+  /** All that is kept, listed or not, oldest first; only the last may be open, and then has a part. */
+  readonly segments: readonly Segment[]
+}
+
+/** Index of the first segment of a playlist of at least `seconds`: the latest with which the closed ones last so long. */
+export function firstListed(segments: readonly Segment[], seconds: number): number {
+  let sum = 0
+  for (let i = segments.length - 1; i >= 0; i--) {
+    const segment = segments[i]
+    if (segment && !segment.open) sum += segment.durationSeconds
+    if (sum >= seconds) return i
+  }
+  return 0
+}
+
+/** Where the next part of a rendition will be: in the open segment, or first of the next one. */
+export function nextPart(rendition: Rendition): { sequence: number; index: number } {
+  const last = rendition.segments.at(-1)
+  if (!last) return { sequence: 0, index: 0 }
+  return last.open
+    ? { sequence: last.sequence, index: last.parts.length }
+    : { sequence: last.sequence + 1, index: 0 }
+}
