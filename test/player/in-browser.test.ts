@@ -95,8 +95,13 @@ describe('the player in a browser', () => {
   it('plays muted with a button for the sound when the browser refuses sound', async () => {
     const browser = await launchBrowser(['--autoplay-policy=document-user-activation-required'])
     const page = await browser.newPage()
+    // Whatever the test asks the page counts as a click of the user, so until it plays it only listens.
+    await page.addInitScript(() => {
+      document.addEventListener('playing', () => console.log('plays'), true)
+    })
+    const plays = page.waitForEvent('console', (line) => line.text() === 'plays')
     await page.goto(`${server.url}/watch/vod/film.mp4`)
-    await state(page, 'playing')
+    await plays
     expect((await facts(page)).muted).toBe(true)
     await page.locator('.unmute').click()
     expect((await facts(page)).muted).toBe(false)
