@@ -36,34 +36,44 @@ export class ObjectWindow {
     return undefined
   }
 
-  /** `length` bytes at `start`, or fewer at the object's end. What is missing is one read, of at least `ahead` bytes. */
+  /**
+   * `length` bytes at `start`, or fewer at the object's end. Only what is missing is read: one read for each gap, the last of at
+   * least `ahead` bytes unless they are known.
+   */
   async get(start: number, length: number, ahead = 0): Promise<Uint8Array> {
     const present = this.have(start, length)
     if (present) return present
-    const wanted = Math.min(length, this.info.size - start)
-    const beginning = this.#beginningOf(start)
-    const from = start + beginning.length
-    const end = Math.min(this.info.size, Math.max(start + wanted, from + ahead))
-    const rest = await this.#read(from, end)
-    const bytes = beginning.length === 0 ? rest : Buffer.concat([beginning, rest])
+    const end = Math.min(start + length, this.info.size)
+    const parts: Uint8Array[] = []
+    for (let at = start; at < end; ) {
+      const part = this.#from(at) ?? (await this.#read(at, this.#gapEnd(at, end, ahead)))
+      parts.push(part)
+      at += part.length
+    }
+    const [only, ...others] = parts
+    const bytes = only && others.length === 0 ? only : Buffer.concat(parts)
     this.add(start, bytes)
-    return bytes.subarray(0, wanted)
+    return bytes.subarray(0, end - start)
   }
 
-  /** What is there of the bytes from `start` on. */
-  #beginningOf(start: number): Uint8Array {
-    let best: Uint8Array = new Uint8Array(0)
+  /** What is there from `start` on without a gap in one piece. */
+  #from(start: number): Uint8Array | undefined {
+    let best: Uint8Array | undefined
     for (const piece of this.#pieces) {
       const from = start - piece.start
-      if (from >= 0 && piece.bytes.length - from > best.length) {
-        best = new Uint8Array(
-          piece.bytes.buffer,
-          piece.bytes.byteOffset + from,
-          piece.bytes.length - from,
-        )
+      if (from >= 0 && piece.bytes.length - from > (best?.length ?? 0)) {
+        best = piece.bytes.subarray(from)
       }
     }
     return best
+  }
+
+  #gapEnd(start: number, end: number, ahead: number): number {
+    let gapEnd = Math.min(this.info.size, Math.max(end, start + ahead))
+    for (const piece of this.#pieces) {
+      if (piece.start > start) gapEnd = Math.min(gapEnd, piece.start)
+    }
+    return gapEnd
   }
 
   async #read(start: number, end: number): Promise<Uint8Array> {

@@ -177,9 +177,7 @@ function response(status: number, headers: Fields, body: Body): OriginMessage {
 }
 
 function refusal(error: NearcastError): OriginMessage {
-  const body = Buffer.from(
-    JSON.stringify({ code: error.code, message: error.message.slice(error.code.length + 2) }),
-  )
+  const body = Buffer.from(JSON.stringify({ code: error.code, message: error.sentence }))
   const headers = {
     'content-type': 'application/json',
     'content-length': String(body.length),

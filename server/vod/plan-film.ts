@@ -6,7 +6,7 @@ import {
   type SampleTable,
 } from '../formats/isobmff/sample-table.ts'
 import { NearcastError } from '../lib/errors.ts'
-import { type PlayTrack, secondsOf } from './play-track.ts'
+import { type PlayTrack, REORDER_MAX, secondsOf } from './play-track.ts'
 
 /** The segments of one file: the same boundaries for all its renditions. */
 export interface SegmentPlan {
@@ -39,11 +39,11 @@ export function planSegments(
   const cuts = video ? cutVideo(video, lengths) : { starts: [0], samples: [], descriptions: [0] }
   const videoEnd = video ? endSeconds(video) : 0
   const audioEnd = Math.max(0, ...audios.map(endSeconds))
-  const end = Math.max(videoEnd, audioEnd)
   extendWithAudio(cuts, Math.max(videoEnd, cuts.starts.at(-1) ?? 0), audioEnd, lengths)
   if (cuts.starts.length > SEGMENTS_MAX) {
     throw new NearcastError('media-broken', `the file makes ${cuts.starts.length} segments`)
   }
+  const end = Math.max(videoEnd, audioEnd, cuts.starts.at(-1) ?? 0)
   const starts = Float64Array.from([...cuts.starts, end])
   const pictures =
     video && Uint32Array.from({ length: starts.length }, (_, i) => cuts.samples[i] ?? video.end)
@@ -85,19 +85,24 @@ function cutVideo(video: PlayTrack, lengths: SegmentLengths): Cuts {
   const changes = descriptionChanges(samples)
   for (let key = keyAtOrAfter(samples, first + 1); key < end; ) {
     const candidate = { sample: key, seconds: secondsOf(video, key) }
-    const wanted = start < lengths.startUntil ? lengths.startSeconds : lengths.seconds
-    // A key frame within half a picture of the wanted length is at it: rates like 29.97 never meet whole seconds.
-    const late = candidate.seconds - start > wanted + 0.05
-    if (late && pending) cut(pending)
+    // Half a picture late is not late: rates like 29.97 never meet whole seconds.
+    const isLate = () => candidate.seconds - start > wantedSeconds(start, lengths) + TOLERANCE
+    if (pending && isLate()) cut(pending)
     if (candidate.seconds > start) {
-      if (late || changes.has(key)) cut(candidate)
+      if (isLate() || changes.has(key)) cut(candidate)
       else pending = candidate
     }
     key = keyAtOrAfter(samples, key + 1)
   }
   const left = endSeconds(video) - start
-  if (pending && left > lengths.seconds + 0.05) cut(pending)
+  if (pending && left > wantedSeconds(start, lengths) + TOLERANCE) cut(pending)
   return cuts
+}
+
+const TOLERANCE = 0.05
+
+function wantedSeconds(start: number, lengths: SegmentLengths): number {
+  return start < lengths.startUntil ? lengths.startSeconds : lengths.seconds
 }
 
 /** Sound that goes on after the last picture gets segments of its own. */
@@ -113,7 +118,7 @@ function extendWithAudio(
     : Math.max(from, (cuts.starts.at(-1) ?? 0) + lengths.seconds)
   while (audioEnd - at > lengths.seconds / 4 && cuts.starts.length <= SEGMENTS_MAX) {
     cuts.starts.push(at)
-    at += at < lengths.startUntil ? lengths.startSeconds : lengths.seconds
+    at += wantedSeconds(at, lengths)
   }
 }
 
@@ -127,10 +132,15 @@ function followStarts(audio: PlayTrack, starts: Float64Array): Uint32Array {
   })
 }
 
-function endSeconds({ samples, end, timing }: PlayTrack): number {
-  const last = end - 1
-  const step = decodeTime(samples, end) - decodeTime(samples, last)
-  return secondsOf({ samples, timing }, last) + (step * timing.scale) / timing.timescale
+/** The last pictures in decoding order are not always the last ones seen. */
+function endSeconds(track: PlayTrack): number {
+  const { samples, first, end, timing } = track
+  let latest = 0
+  for (let i = Math.max(first, end - REORDER_MAX); i < end; i += 1) {
+    const step = decodeTime(samples, i + 1) - decodeTime(samples, i)
+    latest = Math.max(latest, secondsOf(track, i) + (step * timing.scale) / timing.timescale)
+  }
+  return latest
 }
 
 function descriptionAt(samples: SampleTable, index: number): number {

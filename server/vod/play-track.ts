@@ -33,7 +33,7 @@ export interface Timing {
   readonly decodeOffset: number
   /** Added to a composition offset × scale. */
   readonly compositionOffset: number
-  /** Media time of the edit list in the init section, in ticks; 0: none is needed. */
+  /** Media time that the edit list in the init section presents at 0, in ticks; 0: none is needed. */
   readonly mediaTime: number
   /** Presentation ticks of the source that are time 0 of the playlist. */
   readonly origin: number
@@ -126,8 +126,9 @@ function audioTiming(
 }
 
 /**
- * Decode times are moved so that the first key frame's is its presentation time, with signed composition offsets and no edit
- * list: players that go by decode times (hls.js) then see each segment begin where the playlist says.
+ * The first key frame's decode time is made its presentation time: players that go by decode times (hls.js) then see each segment
+ * begin where the playlist says. What composition offsets delay, an edit list takes back; negative offsets would do without one,
+ * but ffmpeg and what is built on it shows such fragments too late.
  */
 function videoTiming(
   source: MovieTrack,
@@ -135,33 +136,48 @@ function videoTiming(
   visible: Visible,
   shift: number,
 ): Timing {
-  const composition = samples.compositions?.[visible.first] ?? 0
   const preroll = findPreroll(source, samples, visible)
   const hidden = preroll?.shownAt.size ?? 0
   const scale = Math.max(1, Math.ceil((hidden * 1000) / source.timescale))
-  const decodeOffset = (shift + composition) * scale + hidden
-  const timing: Timing = {
+  const least = leastComposition(samples, visible)
+  const delay = ((samples.compositions?.[visible.first] ?? 0) - least) * scale
+  const plain: Timing = {
     timescale: source.timescale * scale,
     scale,
-    decodeOffset,
-    compositionOffset: -composition * scale,
-    mediaTime: 0,
+    decodeOffset: (shift + least) * scale + hidden + delay,
+    compositionOffset: -least * scale,
+    mediaTime: delay,
     origin: -shift,
     preroll,
   }
-  const early = -Math.min(0, firstDecodeTime(samples, visible, timing))
+  const until = Math.min(visible.end, (preroll?.before ?? visible.first) + REORDER_MAX)
+  const span = expandSamples(samples, visible.first, until)
+  const early = Math.max(0, -(decodeTimes(plain, span, visible.first)[0] ?? 0))
+  const moved = {
+    ...plain,
+    decodeOffset: plain.decodeOffset + early,
+    mediaTime: plain.mediaTime + early,
+  }
+  const lowest = segmentTimes(moved, span, visible.first).compositions.reduce(
+    (low, composition) => Math.min(low, composition),
+    0,
+  )
   return {
-    ...timing,
-    decodeOffset: timing.decodeOffset + early,
-    compositionOffset: timing.compositionOffset - early,
+    ...moved,
+    compositionOffset: moved.compositionOffset - lowest,
+    mediaTime: moved.mediaTime - lowest,
   }
 }
 
-function firstDecodeTime(samples: SampleTable, visible: Visible, timing: Timing): number {
-  const from = timing.preroll?.before ?? visible.first
-  const { times } = expandSamples(samples, from, Math.min(from + 1, samples.count))
-  return (times[0] ?? 0) * timing.scale + timing.decodeOffset - (from - visible.first)
+function leastComposition({ compositions }: SampleTable, { first, end }: Visible): number {
+  if (compositions === undefined) return 0
+  let least = compositions[first] ?? 0
+  for (let i = first; i < end; i += 1) least = Math.min(least, compositions[i] ?? 0)
+  return least
 }
+
+/** Pictures that may come between two in decoding order; no codec allows more than 16. */
+export const REORDER_MAX = 32
 
 /** Pictures more than this before the edit would be a glimpse of minutes; they are worth more than a clean start. */
 const PREROLL_MAX = 1024
@@ -178,8 +194,7 @@ function findPreroll(
     const time = presentationTime(samples, i)
     if (time < start) hidden.push({ index: i, time })
     else before ??= i
-    // Reordering never goes past a few pictures.
-    if (before !== undefined && i > before + 32) break
+    if (before !== undefined && i > before + REORDER_MAX) break
   }
   if (hidden.length === 0 || before === undefined) return undefined
   hidden.sort((a, b) => a.time - b.time)
@@ -195,28 +210,36 @@ export interface SegmentTimes {
 
 /** `from` is the index of the span's first sample. */
 export function segmentTimes(timing: Timing, span: SampleSpan, from: number): SegmentTimes {
-  const { scale, decodeOffset, compositionOffset, preroll } = timing
-  const before = preroll?.before ?? 0
-  const decodes = Array.from(span.times, (time) => time * scale + decodeOffset)
-  // Before the first picture that is seen, decode times are one tick apart.
-  const anchor = before - from
-  if (anchor > 0 && anchor < decodes.length) {
-    const at = decodes[anchor] ?? 0
-    for (let i = 0; i < anchor; i += 1) decodes[i] = at - (anchor - i)
-  }
+  const { scale, compositionOffset, mediaTime, preroll } = timing
+  const decodes = decodeTimes(timing, span, from)
   const durations: number[] = []
   const compositions: number[] = []
   for (let i = 0; i < span.sizes.length; i += 1) {
     const now = decodes[i] ?? 0
     durations.push(Math.max(0, (decodes[i + 1] ?? now) - now))
-    const hiddenAt = preroll?.shownAt.get(from + i)
+    const shownAt = preroll?.shownAt.get(from + i)
     compositions.push(
-      hiddenAt === undefined
+      shownAt === undefined
         ? (span.compositions[i] ?? 0) * scale + compositionOffset
-        : hiddenAt - now,
+        : shownAt + mediaTime - now,
     )
   }
   return { baseDecodeTime: Math.max(0, decodes[0] ?? 0), durations, compositions }
+}
+
+/** One more than the samples. Before the first picture that is seen, decode times are one tick apart. */
+function decodeTimes(
+  { scale, decodeOffset, preroll }: Timing,
+  span: SampleSpan,
+  from: number,
+): readonly number[] {
+  const decodes = Array.from(span.times, (time) => time * scale + decodeOffset)
+  const anchor = (preroll?.before ?? 0) - from
+  const at = decodes[anchor]
+  if (anchor > 0 && at !== undefined) {
+    for (let i = 0; i < anchor; i += 1) decodes[i] = at - (anchor - i)
+  }
+  return decodes
 }
 
 /** Presentation time of a sample on the playlist's timeline, in seconds. */

@@ -122,7 +122,7 @@ async function findMovie(
   const { size } = window.info
   const get = async (start: number, length: number) => {
     if (!window.have(start, length)) await join()
-    return window.get(start, length)
+    return window.get(start, length, AHEAD_BYTES)
   }
   for (let at = 0, boxes = 0; at + 8 <= size; boxes += 1) {
     const header = readBoxHeader(await get(at, 16), 0)
@@ -142,6 +142,8 @@ async function findMovie(
   throw cutShort('it has no index (moov)')
 }
 
+/** Behind the mdat comes the moov, of a length not known yet: two hours of film have about 5 MB. */
+const AHEAD_BYTES = 8 * 1024 * 1024
 /** Each may cost a read. */
 const BOXES_BEFORE_MOOV = 64
 

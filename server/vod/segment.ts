@@ -8,7 +8,7 @@ import { writeInit } from '../formats/isobmff/write-init.ts'
 import { expandSamples } from '../formats/isobmff/sample-table.ts'
 import { NearcastError } from '../lib/errors.ts'
 import type { Rendition } from './film.ts'
-import { segmentTimes } from './play-track.ts'
+import { type SegmentTimes, segmentTimes } from './play-track.ts'
 
 /** A segment as what stands before the media bytes, and where those lie in the object. */
 export interface SegmentLayout {
@@ -42,6 +42,7 @@ export function layOutSegment(rendition: Rendition, segment: number): SegmentLay
     if (to <= from) return []
     const span = expandSamples(track.samples, from, to)
     const times = segmentTimes(track.timing, span, from)
+    checkTimes(times)
     const own: Stretch[] = []
     for (let i = 0; i < span.sizes.length; i += 1) {
       const start = span.offsets[i] ?? 0
@@ -74,6 +75,15 @@ export function layOutSegment(rendition: Rendition, segment: number): SegmentLay
     payloadLength,
   })
   return { header, reads: planReads(stretches), length: header.length + payloadLength }
+}
+
+/** The fields of tfdt and trun. Only tables that contradict themselves give more. */
+function checkTimes({ baseDecodeTime, durations, compositions }: SegmentTimes): void {
+  const fits =
+    Number.isSafeInteger(baseDecodeTime) &&
+    durations.every((duration) => duration <= 0xffff_ffff) &&
+    compositions.every((offset) => offset >= -0x8000_0000 && offset <= 0x7fff_ffff)
+  if (!fits) throw new NearcastError('media-broken', 'sample times that fit in no segment')
 }
 
 interface Stretch extends FragmentRun {

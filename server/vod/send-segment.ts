@@ -18,7 +18,7 @@ const OPEN_AHEAD = 4
 
 /**
  * Opens the reads of a segment and gives its bytes as they arrive. Fails before the first byte with `object-changed` when the object
- * is another one now. The body must be iterated or returned; `signal` ends it too.
+ * is another one now. `signal` ends the body too.
  */
 export async function sendSegment(
   deps: Deps,
@@ -31,7 +31,21 @@ export async function sendSegment(
   const ended = new AbortController()
   const scope = AbortSignal.any([signal, ended.signal])
   const opened = await open(deps, film, first, scope)
-  return send(deps, film, layout, opened, scope, ended)
+  const body = send(deps, film, layout, opened, scope, ended)
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: () => body.next(),
+      // A generator that was never begun runs no `finally`, so the open read is ended here.
+      return: () => {
+        ended.abort(notWanted())
+        return body.return(undefined)
+      },
+    }),
+  }
+}
+
+function notWanted(): NearcastError {
+  return new NearcastError('unavailable', 'the segment is not wanted any more')
 }
 
 async function* only(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -63,7 +77,7 @@ async function* send(
       openNext(i + OPEN_AHEAD)
     }
   } finally {
-    ended.abort(new NearcastError('unavailable', 'the segment is not wanted any more'))
+    ended.abort(notWanted())
   }
 }
 

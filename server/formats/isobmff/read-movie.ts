@@ -45,6 +45,8 @@ export interface FragmentDefaults {
 }
 
 const NO_EDIT: Edit = { delay: 0, start: 0, end: Number.POSITIVE_INFINITY }
+/** A fragmented file's movie header and players read it as a signed number. */
+const TIMESCALE_MAX = 2 ** 31 - 1
 /** More tracks than any film has; each costs a walk through its boxes. */
 const TRACKS_MAX = 64
 
@@ -99,7 +101,9 @@ function readTrack(
     const mdhd = findBox(bytes, trak, 'mdia', 'mdhd')
     if (mdhd === undefined) return refused('the track has no mdhd')
     const { timescale, language } = readMediaHeader(bytes, mdhd)
-    if (timescale === 0) return refused('the track has timescale 0')
+    if (timescale === 0 || timescale > TIMESCALE_MAX) {
+      return refused(`the track has timescale ${timescale}`)
+    }
     const stbl = findBox(bytes, trak, 'mdia', 'minf', 'stbl')
     if (stbl === undefined) return refused('the track has no stbl')
     const media = handler === 'vide' || handler === 'soun'
@@ -118,7 +122,7 @@ function readTrack(
     }
   } catch (error) {
     if (!(error instanceof NearcastError)) throw error
-    return refused(error.message.slice(error.code.length + 2))
+    return refused(error.sentence)
   }
 }
 

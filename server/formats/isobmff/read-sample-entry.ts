@@ -52,7 +52,7 @@ export function readSampleEntry(bytes: Uint8Array, entry: Box, handler: string):
   } catch (error) {
     if (!(error instanceof NearcastError)) throw error
     const code = error.code === 'media-unsupported' ? error.code : 'media-broken'
-    const reason = error.message.slice(error.code.length + 2)
+    const reason = error.sentence
     return { kind: 'refused', code, name: nameOf(entry.type), reason }
   }
 }

@@ -1,0 +1,122 @@
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { access, mkdir, rename, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+export interface FilmOptions {
+  readonly seconds?: number
+  readonly rate?: number
+  readonly size?: string
+  /** Pictures from key frame to key frame. */
+  readonly gop?: number
+  readonly bframes?: number
+  readonly video?: boolean
+  readonly audio?: boolean
+  readonly layout?: 'moov-last' | 'moov-first' | 'fragmented'
+  readonly extension?: 'mp4' | 'mov' | 'mkv' | 'ts' | 'flv' | 'webm' | 'mp3'
+  /** Output arguments that go last, so that they win. */
+  readonly extra?: readonly string[]
+}
+
+/** A film of a test picture with running numbers and a beep, made by ffmpeg once for these options; gives its path. */
+export function makeFilm(options: FilmOptions = {}): Promise<string> {
+  const { seconds = 4, rate = 25, size = '160x120', gop = 25, bframes = 0 } = options
+  const { video = true, audio = true, layout = 'moov-last', extension = 'mp4' } = options
+  const picture = ['-f', 'lavfi', '-i', `testsrc=size=${size}:rate=${rate}:duration=${seconds}`]
+  const sound = [
+    '-f',
+    'lavfi',
+    '-i',
+    `sine=frequency=440:beep_factor=4:duration=${seconds}:r=48000`,
+  ]
+  const coding = ['-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-threads', '1']
+  const order = ['-g', String(gop), '-bf', String(bframes), '-sc_threshold', '0']
+  const flags = { 'moov-last': [], 'moov-first': ['+faststart'], fragmented: [FRAGMENTED] }[layout]
+  return convertFilm(
+    [...(video ? picture : []), ...(audio ? sound : [])],
+    [
+      ...(video ? [...coding, ...order] : []),
+      ...(audio ? ['-c:a', 'aac', '-b:a', '48k'] : []),
+      ...flags.flatMap((flag) => ['-movflags', flag]),
+      ...(options.extra ?? []),
+    ],
+    extension,
+  )
+}
+
+const FRAGMENTED = '+frag_keyframe+empty_moov+default_base_moof'
+
+/** Runs ffmpeg from `input` arguments to a file, unless it did so before with the same arguments. */
+export async function convertFilm(
+  input: readonly string[],
+  output: readonly string[],
+  extension: string,
+): Promise<string> {
+  const args = ['-v', 'error', '-nostdin', ...input, ...output, '-fflags', '+bitexact']
+  const name = createHash('sha256').update(JSON.stringify(args)).digest('hex').slice(0, 24)
+  const folder = join(tmpdir(), 'nearcast-test-media')
+  const path = join(folder, `${name}.${extension}`)
+  try {
+    await access(path)
+    return path
+  } catch {
+    await mkdir(folder, { recursive: true })
+    const half = join(folder, `${name}.${process.pid}.${counter++}.${extension}`)
+    try {
+      await run('ffmpeg', [...args, '-y', half], { maxBuffer: 1e6 })
+      await rename(half, path)
+    } finally {
+      await rm(half, { force: true })
+    }
+    return path
+  }
+}
+let counter = 0
+
+/** One packet as ffprobe sees it. */
+export interface Packet {
+  readonly seconds: number
+  readonly size: number
+  readonly key: boolean
+}
+
+/** The packets of a kind of stream in order of presentation. */
+export async function packetsOf(path: string, kind: 'v' | 'a', stream = 0): Promise<Packet[]> {
+  const { stdout } = await run(
+    'ffprobe',
+    [
+      ...['-v', 'error', '-select_streams', `${kind}:${stream}`],
+      ...['-show_entries', 'packet=pts_time,size,flags', '-of', 'csv=p=0', path],
+    ],
+    { maxBuffer: 1e8 },
+  )
+  return stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const [seconds = '', size = '', flags = ''] = line.split(',')
+      return { seconds: Number(seconds), size: Number(size), key: flags.startsWith('K') }
+    })
+    .sort((a, b) => a.seconds - b.seconds)
+}
+
+/** A hash of each decoded picture in order; throws when ffmpeg has anything to complain about. */
+export async function picturesOf(path: string): Promise<string[]> {
+  const { stdout, stderr } = await run(
+    'ffmpeg',
+    [
+      ...['-v', 'error', '-nostdin', '-i', path, '-map', '0:v:0', '-fps_mode', 'passthrough'],
+      ...['-enc_time_base', '-1', '-f', 'framemd5', '-'],
+    ],
+    { maxBuffer: 1e8 },
+  )
+  if (stderr !== '') throw new Error(stderr)
+  return stdout
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => line.split(',').at(-1)?.trim() ?? '')
+}

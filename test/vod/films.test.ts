@@ -1,0 +1,286 @@
+import { readFile, rm } from 'node:fs/promises'
+import { describe, expect, it } from 'vitest'
+import {
+  convertFilm,
+  type FilmOptions,
+  makeFilm,
+  type Packet,
+  packetsOf,
+  picturesOf,
+} from '../support/media.ts'
+import { asFile, ask, playFilm, shelfWith } from './play.ts'
+
+const MILLISECOND = 0.001
+
+/** The same pictures and sounds at the same times, give or take rounding; priming before 0 may be cut shorter. */
+function expectSamePackets(actual: readonly Packet[], expected: readonly Packet[]): void {
+  const heard = (packets: readonly Packet[]) =>
+    packets.filter(({ seconds }) => seconds > -MILLISECOND)
+  expect(heard(actual).map(({ size }) => size)).toEqual(heard(expected).map(({ size }) => size))
+  for (const [i, packet] of heard(actual).entries()) {
+    expect(Math.abs(packet.seconds - (heard(expected)[i]?.seconds ?? 0))).toBeLessThan(MILLISECOND)
+  }
+}
+
+async function expectPlaysAs(source: string, { video = true, audio = true } = {}): Promise<void> {
+  const shelf = await shelfWith({ 'film.mp4': source })
+  const played = await playFilm(shelf, 'film.mp4')
+  const path = await asFile(played, crypto.randomUUID())
+  if (video) {
+    expectSamePackets(await packetsOf(path, 'v'), await packetsOf(source, 'v'))
+    expect(await picturesOf(path)).toEqual(await picturesOf(source))
+  }
+  if (audio) expectSamePackets(await packetsOf(path, 'a'), await packetsOf(source, 'a'))
+  await rm(path)
+}
+
+describe('a stored film plays with the pictures, sounds and times of its source', () => {
+  const kinds: Record<string, FilmOptions> = {
+    'moov last': {},
+    'moov first': { layout: 'moov-first' },
+    'B-frames': { bframes: 3, gop: 50 },
+    'open groups of pictures': { bframes: 2, extra: ['-x264-params', 'open-gop=1'] },
+    'a key frame only at the start': { gop: 1000, seconds: 7 },
+    'video alone': { audio: false, bframes: 2 },
+    'audio alone': { video: false, seconds: 9 },
+    'movie fragments': { layout: 'fragmented', bframes: 2 },
+    'movie fragments with an index': {
+      extra: ['-movflags', '+frag_keyframe+dash+global_sidx', '-frag_duration', '1000000'],
+    },
+    'fragments that count from the start of the file': {
+      extra: ['-movflags', '+frag_keyframe+empty_moov'],
+    },
+    'negative composition offsets': { bframes: 2, extra: ['-movflags', '+negative_cts_offsets'] },
+    'a rate of 30000/1001': { rate: 30000 / 1001, gop: 30 },
+    QuickTime: { extension: 'mov' },
+    'MP3 sound': { extra: ['-c:a', 'libmp3lame', '-b:a', '64k'] },
+    'Opus sound': { extra: ['-c:a', 'libopus', '-b:a', '64k'] },
+    'FLAC sound': { extra: ['-c:a', 'flac', '-strict', '-2'] },
+  }
+  for (const [name, options] of Object.entries(kinds)) {
+    it(name, async () => {
+      await expectPlaysAs(await makeFilm(options), options)
+    })
+  }
+
+  it('pictures at uneven times', async () => {
+    const uneven = ['-vf', 'select=not(mod(n\\,3))+not(mod(n\\,7))', '-fps_mode', 'vfr']
+    await expectPlaysAs(await makeFilm({ extra: uneven, seconds: 6 }))
+  })
+
+  it('offsets of 64 bits', async () => {
+    const film = await readFile(await makeFilm({ seconds: 3 }))
+    const source = await convertFilm(['-i', await makeFilm({ seconds: 3 })], ['-c', 'copy'], 'mp4')
+    const shelf = await shelfWith({ plain: film, large: withLargeOffsets(film) })
+    const plain = await playFilm(shelf, 'plain')
+    const large = await playFilm(shelf, 'large')
+    expect(large.segments).toEqual(plain.segments)
+    expect(source).not.toBe('')
+  })
+
+  it('sound that goes on after the last picture', async () => {
+    const picture = await makeFilm({ seconds: 2, audio: false })
+    const sound = await makeFilm({ seconds: 12, video: false })
+    const source = await convertFilm(['-i', picture, '-i', sound], ['-c', 'copy'], 'mp4')
+    await expectPlaysAs(source)
+    const { playlist } = await playFilm(await shelfWith({ film: source }), 'film')
+    expect(playlist.match(/EXTINF:(\d+)/g)?.length).toBeGreaterThan(2)
+  })
+
+  it('pictures that begin after the sound', async () => {
+    const picture = await makeFilm({ seconds: 3, audio: false })
+    const sound = await makeFilm({ seconds: 4, video: false })
+    const input = ['-itsoffset', '1.5', '-i', picture, '-i', sound]
+    const source = await convertFilm(input, ['-c', 'copy'], 'mp4')
+    await expectPlaysAs(source)
+  })
+
+  it('a film that begins at 10 s is played from 0', async () => {
+    const late = ['-itsoffset', '10', '-i', await makeFilm({ seconds: 2, audio: false })]
+    const source = await convertFilm(late, ['-c', 'copy', '-copyts'], 'mp4')
+    const played = await playFilm(await shelfWith({ film: source }), 'film')
+    const path = await asFile(played, 'late')
+    const [first] = await packetsOf(path, 'v')
+    expect(first?.seconds).toBe(0)
+    await rm(path)
+  })
+
+  it('an edit list that starts between key frames shows what it says, to the picture', async () => {
+    // ffmpeg copies from the key frame at 2 s and writes an edit list to 2.6 s.
+    const whole = await makeFilm({ seconds: 5, gop: 50, bframes: 2 })
+    const source = await convertFilm(['-ss', '2.6', '-i', whole], ['-c', 'copy'], 'mp4')
+    const played = await playFilm(await shelfWith({ film: source }), 'film')
+    const path = await asFile(played, 'edit')
+    const wanted = await picturesOf(source)
+    const hidden = (await picturesOf(path)).length - wanted.length
+    expect(hidden).toBeGreaterThan(0)
+    expect((await picturesOf(path)).slice(hidden)).toEqual(wanted)
+    const packets = await packetsOf(path, 'v')
+    const shown = (await packetsOf(source, 'v')).filter(({ seconds }) => seconds > -MILLISECOND)
+    expect(packets[hidden - 1]?.seconds).toBeLessThan(MILLISECOND)
+    for (const [i, { seconds }] of packets.slice(hidden).entries()) {
+      expect(Math.abs(seconds - (shown[i]?.seconds ?? 0))).toBeLessThan(2 * MILLISECOND)
+    }
+    await rm(path)
+  })
+})
+
+describe('playlists', () => {
+  it('say what the film is', async () => {
+    const film = await makeFilm({ seconds: 9, extra: ['-vf', 'setsar=2/1'] })
+    const { master, playlist } = await playFilm(await shelfWith({ film }), 'film')
+    expect(master).toMatch(
+      /CODECS="avc1\.[0-9a-f]{6},mp4a\.40\.2",RESOLUTION=320x120,FRAME-RATE=25\.000/,
+    )
+    expect(master).toMatch(/BANDWIDTH=\d+,AVERAGE-BANDWIDTH=\d+/)
+    expect(master).not.toContain('# ')
+    // 2 s at first, so that the picture is there early, then 4 s.
+    expect(playlist.match(/EXTINF:[\d.]+/g)).toEqual([
+      'EXTINF:2',
+      'EXTINF:2',
+      'EXTINF:4',
+      expect.stringMatching(/EXTINF:1\.?/),
+    ])
+    expect(playlist).toContain('#EXT-X-TARGETDURATION:4\n')
+    expect(playlist).toContain('#EXT-X-ENDLIST')
+  })
+
+  it('tell the size as it is seen when the film is turned', async () => {
+    const upright = ['-i', await makeFilm({ seconds: 1 })]
+    // This ffmpeg counts the tag counter-clockwise.
+    const film = await convertFilm(upright, ['-c', 'copy', '-metadata:s:v', 'rotate=90'], 'mp4')
+    const shelf = await shelfWith({ film })
+    const { master } = await playFilm(shelf, 'film')
+    expect(master).toContain('RESOLUTION=120x160')
+    const { tracks } = await shelf.origin.probe('film', new AbortController().signal)
+    expect(tracks[0]).toMatchObject({ kind: 'video', rotation: 270, width: 160, height: 120 })
+  })
+
+  it('offer several sound tracks by language, and one variant for each codec', async () => {
+    const [picture, sound] = [await makeFilm({ audio: false }), await makeFilm({ video: false })]
+    const inputs = ['-i', picture, '-i', sound, '-i', sound, '-i', sound]
+    const maps = ['-map', '0', '-map', '1', '-map', '2', '-map', '3', '-c', 'copy']
+    const languages = ['-metadata:s:a:0', 'language=eng', '-metadata:s:a:1', 'language=deu']
+    const film = await convertFilm(inputs, [...maps, ...languages, '-c:a:2', 'ac3'], 'mp4')
+    const shelf = await shelfWith({ film })
+    const { master } = await playFilm(shelf, 'film')
+    expect(master).toMatch(/GROUP-ID="aac",NAME="English 1",LANGUAGE="en",DEFAULT=YES/)
+    expect(master).toMatch(/GROUP-ID="aac",NAME="German 2",LANGUAGE="de",DEFAULT=NO/)
+    expect(master).toMatch(/CODECS="avc1[^"]+,mp4a.40.2".*AUDIO="aac"/)
+    expect(master).toMatch(/CODECS="avc1[^"]+,ac-3".*AUDIO="ac3"/)
+    const path = await asFile(await playFilm(shelf, 'film', 'audio2'), 'german')
+    expectSamePackets(await packetsOf(path, 'a'), await packetsOf(film, 'a', 1))
+    await rm(path)
+  })
+
+  it('offer the pictures alone beside sound that not all browsers play', async () => {
+    const film = await makeFilm({ extra: ['-c:a', 'ac3'] })
+    const { master } = await playFilm(await shelfWith({ film }), 'film')
+    expect(master).toMatch(/CODECS="avc1[^"]+,ac-3"/)
+    expect(master).toMatch(/CODECS="avc1[^",]+"/)
+  })
+})
+
+describe('what cannot be played is refused in plain words', () => {
+  const refused = async (film: string | Uint8Array) => {
+    const { status, text } = await ask(await shelfWith({ film }), '/vod/film/index.m3u8')
+    return { status, ...(JSON.parse(text) as { code: string; message: string }) }
+  }
+
+  it('video for other than browsers', async () => {
+    const mpeg4 = await makeFilm({ seconds: 1, extra: ['-c:v', 'mpeg4'] })
+    expect(await refused(mpeg4)).toEqual({
+      status: 415,
+      code: 'media-unsupported',
+      message: 'MPEG-4 Part 2 video is not for browsers and this server does not transcode it',
+    })
+    const chroma = await makeFilm({ seconds: 1, extra: ['-pix_fmt', 'yuv444p'] })
+    expect((await refused(chroma)).message).toMatch(
+      /^H.264 with 4:4:4 and 8 bits is not for browsers/,
+    )
+  })
+
+  it('other containers, by name', async () => {
+    for (const [extension, name] of [
+      ['mkv', 'Matroska'],
+      ['ts', 'MPEG-TS'],
+      ['flv', 'FLV'],
+    ] as const) {
+      const film = await makeFilm({ seconds: 1, extension, extra: ['-ar', '44100'] })
+      const { status, message } = await refused(film)
+      expect({ status, named: message.includes(name) }).toEqual({ status: 415, named: true })
+    }
+    const mp3 = await makeFilm({ video: false, extension: 'mp3', extra: ['-c:a', 'libmp3lame'] })
+    expect((await refused(mp3)).message).toContain('browsers play the file itself')
+  })
+
+  it('encrypted films', async () => {
+    const key = '00112233445566778899aabbccddeeff'
+    const extra = [
+      '-encryption_scheme',
+      'cenc-aes-ctr',
+      '-encryption_key',
+      key,
+      '-encryption_kid',
+      key,
+    ]
+    const film = await makeFilm({ seconds: 1, extra })
+    expect(await refused(film)).toMatchObject({ status: 403, code: 'media-encrypted' })
+  })
+
+  it('what is no media, or empty', async () => {
+    expect(await refused(Buffer.from('hello, this is text and nothing else'))).toMatchObject({
+      code: 'media-unsupported',
+    })
+    expect(await refused(Buffer.alloc(0))).toMatchObject({ status: 422, code: 'media-broken' })
+  })
+
+  it('but a film with sound for other than browsers plays, and says so', async () => {
+    const film = await makeFilm({ extension: 'mov', extra: ['-c:a', 'pcm_s16le'] })
+    const { master, playlist } = await playFilm(await shelfWith({ film }), 'film')
+    expect(master).toContain('# not played: audio track 2: PCM audio is not for browsers')
+    expect(playlist).toContain('# not played: audio track 2')
+    await expectPlaysAs(film, { audio: false })
+  })
+})
+
+/** The film with `co64` in place of `stco`; the moov must be last, for the media to stay where it is. */
+function withLargeOffsets(film: Buffer): Buffer {
+  const moovAt = film.lastIndexOf('moov') - 4
+  const grow = (bytes: Buffer, start: number, end: number): Buffer => {
+    const parts: Buffer[] = []
+    for (let at = start; at < end; at += bytes.readUInt32BE(at)) {
+      const size = bytes.readUInt32BE(at)
+      const type = bytes.toString('latin1', at + 4, at + 8)
+      parts.push(...box(bytes, at, size, type, grow))
+    }
+    return Buffer.concat(parts)
+  }
+  return Buffer.concat([film.subarray(0, moovAt), grow(film, moovAt, film.length)])
+}
+
+function box(
+  bytes: Buffer,
+  at: number,
+  size: number,
+  type: string,
+  grow: (bytes: Buffer, start: number, end: number) => Buffer,
+): Buffer[] {
+  let body = bytes.subarray(at + 8, at + size)
+  let name = type
+  if (['moov', 'trak', 'mdia', 'minf', 'stbl'].includes(type)) body = grow(bytes, at + 8, at + size)
+  if (type === 'stco') {
+    name = 'co64'
+    const count = body.readUInt32BE(4)
+    const wide = Buffer.alloc(8 + count * 8)
+    body.copy(wide, 0, 0, 8)
+    for (let i = 0; i < count; i += 1) {
+      wide.writeBigUInt64BE(BigInt(body.readUInt32BE(8 + i * 4)), 8 + i * 8)
+    }
+    body = wide
+  }
+  const head = Buffer.alloc(8)
+  head.writeUInt32BE(body.length + 8, 0)
+  head.write(name, 4, 'latin1')
+  return [head, body]
+}

@@ -1,0 +1,209 @@
+import { readFile } from 'node:fs/promises'
+import { describe, expect, it } from 'vitest'
+import { deferred } from '../../server/lib/deferred.ts'
+import { NearcastError } from '../../server/lib/errors.ts'
+import { convertFilm, makeFilm } from '../support/media.ts'
+import { ask, NEVER, playFilm, type Shelf, shelfWith } from './play.ts'
+
+const LONG: Parameters<typeof makeFilm>[0] = { seconds: 20, gop: 50 }
+
+/** The path of a segment of the film's only rendition. */
+async function segmentPath(shelf: Shelf, key: string, segment: number): Promise<string> {
+  const { hash } = await versionOf(shelf, key)
+  return `/vod/${key}/${hash}/main-${segment}.m4s`
+}
+
+async function versionOf(shelf: Shelf, key: string): Promise<{ hash: string }> {
+  const { text } = await ask(shelf, `/vod/${key}/index.m3u8`)
+  return { hash: /([0-9a-f]{16})\/main\.m3u8/.exec(text)?.[1] ?? text }
+}
+
+describe('reading', () => {
+  it('reads head and tail at the same time, and then once a segment', async () => {
+    const shelf = await shelfWith({ 'a/film.mp4': await makeFilm(LONG) })
+    const together = deferred()
+    shelf.store.before = async () => {
+      if (shelf.store.reads.length === 2) together.resolve()
+      await together.promise
+    }
+    const played = await playFilm(shelf, 'a/film.mp4')
+    const [head, tail, ...segments] = shelf.store.reads
+    expect([head?.range, tail?.range]).toEqual([{ suffix: 524288 }, { start: 0, end: 524287 }])
+    expect(segments).toHaveLength(played.segments.length)
+    expect(segments.every(({ ifMatch }) => ifMatch !== undefined)).toBe(true)
+    expect(shelf.store.stats).toEqual([])
+  })
+
+  it('needs a third read only for what is missing of a long index', async () => {
+    const minute = await makeFilm({ seconds: 60, video: false, extra: ['-b:a', '16k'] })
+    const hour = ['-stream_loop', '59', '-i', minute]
+    const film = await convertFilm(hour, ['-c', 'copy'], 'mp4')
+    const shelf = await shelfWith({ film })
+    expect((await ask(shelf, '/vod/film/index.m3u8')).status).toBe(200)
+    const { size } = (await shelf.store.stat('film', NEVER)) ?? { size: 0 }
+    const ranges = shelf.store.reads.map(({ range }) => range)
+    expect(ranges).toHaveLength(3)
+    const third = ranges[2]
+    expect(third && 'start' in third ? third.end : undefined).toBeLessThan(size)
+  })
+
+  it('shares one load between all who ask at once, and survives the leaving of some', async () => {
+    const shelf = await shelfWith({ film: await makeFilm(LONG) })
+    const gate = deferred()
+    shelf.store.before = () => gate.promise
+    const leaver = new AbortController()
+    const first = ask(shelf, '/vod/film/index.m3u8', { signal: leaver.signal })
+    const others = Array.from({ length: 20 }, () => ask(shelf, '/vod/film/index.m3u8'))
+    leaver.abort(new Error('closed the page'))
+    await expect(first).rejects.toThrow('closed the page')
+    gate.resolve()
+    expect((await Promise.all(others)).map(({ status }) => status)).toEqual(Array(20).fill(200))
+    expect(shelf.store.reads).toHaveLength(2)
+  })
+
+  it('stops reading when the last one leaves', async () => {
+    const shelf = await shelfWith({ film: await makeFilm(LONG) })
+    shelf.store.before = () => new Promise(() => {})
+    const leaver = new AbortController()
+    const asked = ask(shelf, '/vod/film/index.m3u8', { signal: leaver.signal })
+    leaver.abort(new Error('closed the page'))
+    await expect(asked).rejects.toThrow('closed the page')
+    expect(shelf.store.reads.every(({ signal }) => signal.aborted)).toBe(true)
+  })
+
+  it('gives up a store that does not answer', async () => {
+    const shelf = await shelfWith({ film: await makeFilm(LONG) })
+    shelf.store.before = () => new Promise(() => {})
+    const asked = ask(shelf, '/vod/film/index.m3u8')
+    await shelf.clock.advance(30_001)
+    const { status, text } = await asked
+    expect([status, JSON.parse(text)]).toMatchObject([504, { code: 'origin-timeout' }])
+  })
+
+  it('passes on what the store says is wrong, and does not keep it', async () => {
+    const shelf = await shelfWith({ film: await makeFilm(LONG) })
+    shelf.store.before = async () => {
+      throw new NearcastError('store-denied', 'the secret is wrong')
+    }
+    const { status, text, headers } = await ask(shelf, '/vod/film/index.m3u8')
+    expect(status).toBe(502)
+    expect(JSON.parse(text)).toEqual({ code: 'store-denied', message: 'the secret is wrong' })
+    expect(headers['cache-control']).toBe('no-store')
+    shelf.store.before = async () => {}
+    expect((await ask(shelf, '/vod/film/index.m3u8')).status).toBe(200)
+  })
+
+  it('keeps indexes within their bytes, the least recently used out first', async () => {
+    const film = await makeFilm(LONG)
+    const shelf = await shelfWith({ a: film, b: film, c: film }, 30_000)
+    for (const key of ['a', 'b', 'c']) await ask(shelf, `/vod/${key}/index.m3u8`)
+    const { indexBytes } = await shelf.origin.probe('c', NEVER)
+    expect(indexBytes * 3).toBeGreaterThan(30_000)
+    shelf.store.reads.length = 0
+    await ask(shelf, await segmentPath(shelf, 'c', 0))
+    expect(shelf.store.reads).toHaveLength(1)
+    await ask(shelf, '/vod/a/index.m3u8')
+    expect(shelf.store.reads).toHaveLength(3)
+  })
+})
+
+describe('answers', () => {
+  it('are the same bytes on every machine', async () => {
+    const film = await makeFilm({ ...LONG, bframes: 2 })
+    const [one, other] = [await shelfWith({ film }), await shelfWith({ film })]
+    expect(await playFilm(one, 'film')).toEqual(await playFilm(other, 'film'))
+  })
+
+  it('can be kept for ever under names that tell the version, the master for a minute', async () => {
+    const shelf = await shelfWith({ film: await makeFilm(LONG) })
+    const { hash } = await versionOf(shelf, 'film')
+    const caching = async (path: string) => (await ask(shelf, path)).headers['cache-control']
+    expect(await caching('/vod/film/index.m3u8')).toBe('public, max-age=60')
+    for (const name of ['main.m3u8', 'main.mp4', 'main-0.m4s']) {
+      expect(await caching(`/vod/film/${hash}/${name}`)).toBe('public, max-age=31536000, immutable')
+    }
+  })
+
+  it('tell their kind, length and version, to HEAD as well, and 304 to who has them', async () => {
+    const shelf = await shelfWith({ film: await makeFilm(LONG) })
+    const path = await segmentPath(shelf, 'film', 1)
+    const whole = await ask(shelf, path)
+    expect(whole.headers['content-type']).toBe('video/mp4')
+    shelf.store.reads.length = 0
+    const head = await ask(shelf, path, { method: 'HEAD' })
+    expect(head).toMatchObject({ status: 200, headers: whole.headers, bytes: Buffer.alloc(0) })
+    const again = { headers: { 'if-none-match': String(whole.headers['etag']) } }
+    expect((await ask(shelf, path, again)).status).toBe(304)
+    expect(shelf.store.reads).toHaveLength(0)
+    const master = await ask(shelf, '/vod/film/index.m3u8')
+    expect(master.headers['content-type']).toBe('application/vnd.apple.mpegurl')
+  })
+
+  it('find keys with slashes, spaces and percent signs', async () => {
+    const film = await makeFilm({ seconds: 1 })
+    const shelf = await shelfWith({ 'my films/100 % ü/film.mp4': film })
+    const key = 'my%20films/100%20%25%20%C3%BC/film.mp4'
+    expect((await playFilm(shelf, key)).segments).toHaveLength(1)
+  })
+
+  it('refuse in JSON what is not there', async () => {
+    const shelf = await shelfWith({ film: await makeFilm({ seconds: 1 }) })
+    const { hash } = await versionOf(shelf, 'film')
+    const refusal = async (path: string, method = 'GET') => {
+      const { status, text } = await ask(shelf, path, { method })
+      return [status, (JSON.parse(text) as { code: string }).code]
+    }
+    expect(await refusal('/vod/nothing/index.m3u8')).toEqual([404, 'object-not-found'])
+    expect(await refusal('/vod/film')).toEqual([404, 'not-found'])
+    expect(await refusal('/vod/../film/index.m3u8')).toEqual([400, 'bad-request'])
+    expect(await refusal('/vod/%E0%A4%A/index.m3u8')).toEqual([400, 'bad-request'])
+    expect(await refusal(`/vod/film/${hash}/main-1.m4s`)).toEqual([404, 'not-found'])
+    expect(await refusal(`/vod/film/${hash}/main.d1.mp4`)).toEqual([404, 'not-found'])
+    expect(await refusal(`/vod/film/${hash}/audio1.m3u8`)).toEqual([404, 'not-found'])
+    expect(await refusal('/vod/film/index.m3u8', 'POST')).toEqual([405, 'method-not-allowed'])
+  })
+})
+
+describe('an object that is replaced', () => {
+  it('gives new viewers the new film and readers of the old a clear end', async () => {
+    const [old, young] = [await makeFilm({ seconds: 4 }), await makeFilm({ seconds: 6 })]
+    const shelf = await shelfWith({ film: old })
+    const before = await versionOf(shelf, 'film')
+    await shelf.put('film', await readFile(young))
+    // The index is there, the bytes are not: the store's If-Match finds it out.
+    const gone = await ask(shelf, `/vod/film/${before.hash}/main-1.m4s`)
+    expect([gone.status, JSON.parse(gone.text)]).toMatchObject([410, { code: 'media-replaced' }])
+    const after = await versionOf(shelf, 'film')
+    expect(after.hash).not.toBe(before.hash)
+    const path = `/vod/film/${before.hash}/main.m3u8`
+    expect((await ask(shelf, path)).status).toBe(410)
+    expect((await playFilm(shelf, 'film')).segments).toHaveLength(3)
+  })
+
+  it('is noticed when the master is asked for again', async () => {
+    const shelf = await shelfWith({ film: await makeFilm({ seconds: 4 }) })
+    const before = await versionOf(shelf, 'film')
+    await shelf.put('film', await readFile(await makeFilm({ seconds: 6 })))
+    await shelf.clock.advance(1001)
+    expect(await versionOf(shelf, 'film')).not.toEqual(before)
+  })
+
+  it('while it is read is read again', async () => {
+    const [old, young] = [await makeFilm({ seconds: 4 }), await makeFilm({ seconds: 6 })]
+    const shelf = await shelfWith({ film: old })
+    const bytes = await readFile(young)
+    shelf.store.before = async () => {
+      if (shelf.store.reads.length === 2) await shelf.put('film', bytes)
+    }
+    const { status } = await ask(shelf, '/vod/film/index.m3u8')
+    expect(status).toBe(200)
+    expect((await playFilm(shelf, 'film')).segments).toHaveLength(3)
+  })
+
+  it('that is removed is not found any more', async () => {
+    const shelf = await shelfWith({ film: await makeFilm({ seconds: 4 }) })
+    const path = await segmentPath(shelf, 'film', 0)
+    await shelf.store.remove('film', NEVER)
+    expect((await ask(shelf, path)).status).toBe(404)
+  })
+})
