@@ -33,6 +33,8 @@ export interface S3Connection {
 export interface S3Request<T> {
   readonly key?: string | undefined
   readonly ifMatch?: string | undefined
+  /** Of a listing: an invalid argument is this one. */
+  readonly cursor?: string | undefined
   readonly signal: AbortSignal
   /** To the head of the answer, a repetition and the sending of a body included. */
   readonly timeoutMs?: number | undefined
@@ -59,9 +61,9 @@ export function connectS3(options: S3StoreOptions, clock: Clock): S3Connection {
     service,
 
     async send(request) {
-      const { key, ifMatch, signal, timeoutMs = ANSWER_TIMEOUT_MS } = request
+      const { key, ifMatch, cursor, signal, timeoutMs = ANSWER_TIMEOUT_MS } = request
       signal.throwIfAborted()
-      const place: S3Place = { bucket, service, key, ifMatch }
+      const place: S3Place = { bucket, service, key, ifMatch, cursor }
       const controller = new AbortController()
       const stopped = deferred<never>()
       stopped.promise.catch(() => {})

@@ -8,6 +8,7 @@ export interface S3Place {
   readonly service: string
   readonly key?: string | undefined
   readonly ifMatch?: string | undefined
+  readonly cursor?: string | undefined
 }
 
 const CREDENTIALS_CURE =
@@ -59,6 +60,8 @@ export function storeErrorOf(error: unknown, place: S3Place): unknown {
     return as('range-not-satisfiable', `${object}: the range lies outside`)
   if (name === 'NoSuchKey' || name === 'NotFound' || status === 404)
     return as('object-not-found', `${object}: there is no such object`)
+  if (name === 'InvalidArgument' && place.cursor !== undefined)
+    return as('bad-request', `${JSON.stringify(place.cursor)} is no cursor of a listing`)
   if (status === 401 || status === 403) return as('store-denied', `${at}: ${FORBIDDEN}`)
   if (status === 301) return as('store-denied', `${at}: ${DENIED.get('PermanentRedirect')}`)
   if (name === 'TimeoutError' || UNREACHABLE.has(systemCodeOf(error)))

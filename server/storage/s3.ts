@@ -121,6 +121,7 @@ class S3Store implements ObjectStore {
     }
     const answer = await this.#connection.send({
       signal,
+      cursor: options.cursor,
       run: (sdk, client, sendOptions) =>
         client.send(new sdk.ListObjectsV2Command(input), sendOptions),
     })

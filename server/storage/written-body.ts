@@ -12,8 +12,8 @@ export async function* writtenBody(
   body: Uint8Array | AsyncIterable<Uint8Array>,
   { size, signal }: WriteOptions,
 ): AsyncGenerator<Uint8Array, void> {
-  signal.throwIfAborted()
   if (body instanceof Uint8Array) {
+    signal.throwIfAborted()
     checkSize(key, size, body.length)
     if (body.length > 0) yield body
     return
@@ -26,6 +26,7 @@ export async function* writtenBody(
   let length = 0
   let ended = false
   try {
+    signal.throwIfAborted()
     for (;;) {
       const next = iterator.next()
       next.catch(() => {})

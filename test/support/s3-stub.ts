@@ -216,12 +216,24 @@ async function sendBody(
   for (let at = 0; at < body.length && !response.destroyed; at += RATE_CHUNK_BYTES) {
     const chunk = rate ? body.subarray(at, at + RATE_CHUNK_BYTES) : body
     entry.sentBytes += chunk.length
-    if (!response.write(chunk))
-      await Promise.race([once(response, 'drain'), once(response, 'close')])
+    if (!response.write(chunk)) await drained(response)
     if (!rate) break
     const due = startedAt + (entry.sentBytes / rate.bytesPerSecond) * 1000
     if (due > performance.now()) await wait(due - performance.now())
   }
+}
+
+/** Also when the other side goes away. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      response.off('drain', done)
+      response.off('close', done)
+      resolve()
+    }
+    response.once('drain', done)
+    response.once('close', done)
+  })
 }
 
 async function bodyOf(incoming: IncomingMessage): Promise<Buffer> {
