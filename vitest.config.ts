@@ -1,12 +1,14 @@
 import { defineConfig } from 'vitest/config'
-// biome-ignore lint: vitest wants a default export
+
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    // What needs a real S3 server runs by vitest.s3.config.ts alone.
+    exclude: ['test/**/*.real.test.ts', 'node_modules/**'],
     pool: 'threads',
     isolate: false,
-    // Whole servers, ffmpeg and a browser share two cores: what is right may take a while.
+    // Whole servers, ffmpeg and Chromium on two busy cores.
     testTimeout: 30_000,
-    hookTimeout: 90_000,
+    hookTimeout: 60_000,
   },
 })

@@ -1,0 +1,63 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { loadConfig } from '../../server/config/load-config.ts'
+import { ERRORS } from '../../server/lib/errors.ts'
+import { PROJECT } from '../support/server.ts'
+
+const text = (name: string) => readFileSync(join(PROJECT, name), 'utf8')
+const scripts: Readonly<Record<string, string>> = JSON.parse(text('package.json')).scripts
+
+it('docs/ERRORS.md lists every code with its status and meaning, by status', () => {
+  const listed = [...text('docs/ERRORS.md').matchAll(/^\| `([\w-]+)` \| (\d+) \| (.*) \|$/gm)].map(
+    ([, code, status, meaning]) => [code, Number(status), meaning],
+  )
+  const known = Object.entries(ERRORS)
+    .map(([code, [status, meaning]]) => [code, status, meaning] as const)
+    .sort(([a, x], [b, y]) => x - y || a.localeCompare(b))
+  expect(listed).toEqual(known)
+})
+
+it('no page points at a file that is not there', () => {
+  const pages = [
+    'README.md',
+    'CHANGELOG.md',
+    ...readdirSync(join(PROJECT, 'docs'))
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => `docs/${name}`),
+  ]
+  const missing = pages.flatMap((page) =>
+    [...text(page).matchAll(/\]\((?!https?:|#)([^)#]+)/g)]
+      .map(([, target = '']) => join(page, '..', target))
+      .filter((target) => !existsSync(join(PROJECT, target))),
+  )
+  expect(missing).toEqual([])
+})
+
+it('the README names commands that exist', () => {
+  const named = [...text('README.md').matchAll(/npm (?:run )?([\w:]+)/g)].map(
+    ([, name = '']) => name,
+  )
+  expect(named).toContain('start')
+  expect(named.filter((name) => scripts[name] === undefined)).toEqual([])
+})
+
+it('the README’s configuration is one that the server takes', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'nearcast-readme-'))
+  const examples = [...text('README.md').matchAll(/```yaml\n([^`]+)```/g)]
+  expect(examples.length).toBeGreaterThan(1)
+  for (const [, example = ''] of examples) {
+    await writeFile(join(folder, 'nearcast.yaml'), example)
+    expect(loadConfig({ env: {}, cwd: folder }).role).toBe('all')
+  }
+  const env = {
+    NEARCAST_ROLE: 'edge',
+    NEARCAST_PARENT: 'http://origin:8070',
+    NEARCAST_PARENT_TOKEN: 'a-token-of-its-own',
+  }
+  await writeFile(join(folder, 'nearcast.yaml'), '{}')
+  expect(loadConfig({ env, cwd: folder }).role).toBe('edge')
+  await rm(folder, { recursive: true })
+})

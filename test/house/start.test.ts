@@ -1,0 +1,157 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { buildOnce, PROJECT, ServerExit, serverEnv, startServer } from '../support/server.ts'
+
+const exists = (path: string) =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )
+const failureOf = async (start: Promise<unknown>): Promise<ServerExit> => {
+  const error = await start.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  )
+  if (error instanceof ServerExit) return error
+  throw new Error(`the server did not end: ${String(error)}`)
+}
+
+describe('a running server', () => {
+  it('says where it is in ready.json, to its owner alone, and takes that back at the end', async () => {
+    const server = await startServer()
+    const { ready } = server
+    expect(ready).toMatchObject({
+      pid: expect.any(Number),
+      http: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
+      control: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+$/),
+      rtmp: expect.stringMatching(/^rtmp:\/\/127\.0\.0\.1:\d+\/live$/),
+      streams: [{ name: 'main', key: expect.stringMatching(/^[a-z0-9]{16,}$/) }],
+      adminToken: expect.stringMatching(/^[a-z0-9]{32}$/),
+    })
+    const file = join(server.data, 'ready.json')
+    expect((await stat(file)).mode & 0o777).toBe(0o600)
+    expect(process.kill(ready.pid, 0)).toBe(true)
+    expect((await fetch(`${ready.control}/readyz`)).status).toBe(200)
+    expect(await server.stop({ keep: true })).toBe(0)
+    expect(await exists(file)).toBe(false)
+    await rm(join(server.data, '..'), { recursive: true })
+  })
+
+  it('shows its secrets at the first start only, and keeps them', async () => {
+    const data = await mkdtemp(join(tmpdir(), 'nearcast-data-'))
+    const first = await startServer({ data })
+    await first.stop()
+    const second = await startServer({ data })
+    expect(second.ready).toMatchObject({
+      adminToken: first.ready.adminToken,
+      streams: first.ready.streams,
+    })
+    expect(first.output()).toContain(first.streamKey)
+    expect(first.output()).toContain(first.ready.adminToken)
+    expect(second.output()).not.toContain(first.streamKey)
+    expect(second.output()).not.toContain(first.ready.adminToken)
+    await second.stop()
+    await rm(data, { recursive: true })
+  })
+
+  it('drains within ten seconds with a viewer in the middle of a stream', async () => {
+    const server = await startServer()
+    const viewer = await fetch(`${server.http}/media/sample.mp4`)
+    expect(viewer.status).toBe(200)
+    const began = performance.now()
+    expect(await server.stop()).toBe(0)
+    expect(performance.now() - began).toBeLessThan(10_000)
+    await viewer.body?.cancel().catch(() => {})
+  })
+})
+
+describe('a server that cannot start', () => {
+  it('ends with 1 and the number of the port that is taken', async () => {
+    const other = createServer().listen(0)
+    await once(other, 'listening')
+    const address = other.address()
+    const port = typeof address === 'object' && address !== null ? String(address.port) : ''
+    for (const name of ['HTTP', 'RTMP', 'CONTROL']) {
+      const end = await failureOf(startServer({ env: { [`NEARCAST_${name}_PORT`]: port } }))
+      expect([name, end.code]).toEqual([name, 1])
+      expect(end.output).toContain(port)
+      expect(end.output.trim().split('\n')).toHaveLength(1)
+    }
+    other.close()
+  })
+
+  it.each([
+    ['http: { prot: 1 }', 'did you mean http.port'],
+    ['live: { partSeconds: soon }', 'soon'],
+    ['origins: [', 'nearcast.yaml'],
+  ])('ends with 2 and one line for %s', async (config, words) => {
+    const end = await failureOf(startServer({ config }))
+    expect(end.code).toBe(2)
+    expect(end.output.trim().split('\n')).toHaveLength(1)
+    expect(end.output).toContain(words)
+  })
+
+  it('ends with 2 for a flag it does not know', async () => {
+    const end = await failureOf(startServer({ args: ['--rol=edge'] }))
+    expect([end.code, end.output]).toEqual([2, expect.stringContaining('--role')])
+  })
+})
+
+describe('npm start', () => {
+  let folder: string
+  beforeEach(async () => {
+    buildOnce()
+    folder = await mkdtemp(join(tmpdir(), 'nearcast-start-'))
+  })
+  afterEach(() => rm(folder, { recursive: true }))
+
+  const start = () => {
+    const child = spawn('npm', ['start', '--', '--data', join(folder, 'data')], {
+      cwd: PROJECT,
+      env: serverEnv(folder),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const ready = new Promise<void>((resolve) => {
+      let text = ''
+      child.stdout.on('data', (chunk: Buffer) => {
+        text += chunk.toString()
+        if (text.includes('Nearcast is ready')) resolve()
+      })
+    })
+    let errors = ''
+    child.stderr.on('data', (chunk: Buffer) => {
+      errors += chunk.toString()
+    })
+    return { child, ready, errors: () => errors, ended: once(child, 'exit') }
+  }
+
+  it('is ready in three seconds once installed, and says nothing of setting up', {
+    retry: 2,
+  }, async () => {
+    const began = performance.now()
+    const { child, ready, errors, ended } = start()
+    await ready
+    const took = performance.now() - began
+    child.kill('SIGTERM')
+    await ended
+    expect(errors()).not.toMatch(/installing|building/)
+    expect(took).toBeLessThan(3000)
+  })
+
+  it.each(['SIGTERM', 'SIGINT'] as const)(
+    'passes %s on once and ends with the server’s code',
+    async (signal) => {
+      const { child, ready, errors, ended } = start()
+      await ready
+      child.kill(signal)
+      child.kill(signal)
+      expect((await ended)[0]).toBe(0)
+      expect(errors().match(/draining/g)).toHaveLength(1)
+    },
+  )
+})
