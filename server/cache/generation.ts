@@ -83,6 +83,10 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   get usable(): boolean {
     return this.#closed === undefined && !this.#holed
   }
+  /** None of its bytes is here. */
+  get empty(): boolean {
+    return this.#grid.empty
+  }
   get readerCount(): number {
     return this.#sources.size
   }

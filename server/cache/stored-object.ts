@@ -66,10 +66,11 @@ export class StoredObject extends Evictable {
     this.#facts = facts
     this.restUntil = 0
   }
-  /** Being read does not keep it: readers hold the generation. */
-  get eviction(): 'free' {
-    return 'free'
+  /** Its bytes go first: without it nobody finds them. */
+  get eviction(): 'free' | 'last' {
+    return this.generation.usable && !this.generation.empty ? 'last' : 'free'
   }
+
   evicted(): void {
     this.#owner.objectEvicted(this)
   }

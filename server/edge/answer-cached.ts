@@ -21,14 +21,16 @@ type Resolved =
       readonly kind: 'object'
       readonly object: StoredObject
       readonly flat: readonly string[]
-      readonly more: readonly string[]
+      readonly cacheStatus: string
       readonly result: ResultType
+      /** Whole seconds are sent, when it has lain somewhere. */
+      readonly age: number | undefined
     }
   | {
       readonly kind: 'pass'
       readonly message: OriginMessage
       readonly controller: AbortController
-      readonly more: readonly string[]
+      readonly cacheStatus: string
     }
   | { readonly kind: 'refused'; readonly status: 504 }
 
@@ -70,19 +72,30 @@ async function send(
     if (shown) {
       if (resolved.kind === 'pass') await dropBody(resolved.message.body)
       viewer.result = 'Error'
-      const options = serveOptions(context, shown.exchange, shown.resolved, exchange.method)
+      const options = serveOptions(
+        context,
+        shown.exchange,
+        shown.resolved,
+        exchange.method,
+        'Error',
+      )
       return serveObject(viewer, { ...options, status: page.as ?? status })
     }
   }
   if (resolved.kind === 'pass') {
     viewer.result = status >= 400 ? 'Error' : 'Miss'
     const abort = () => resolved.controller.abort(viewer.signal.reason)
-    viewer.signal.addEventListener('abort', abort, { once: true })
-    await sendMessage(viewer, exchange, resolved.message, resolved.more)
+    if (viewer.signal.aborted) abort()
+    else viewer.signal.addEventListener('abort', abort, { once: true })
+    const more = moreOf(resolved.cacheStatus, viewer.result, undefined)
+    await sendMessage(viewer, exchange, resolved.message, more)
     return 'sent'
   }
   viewer.result = resolved.result
-  return serveObject(viewer, serveOptions(context, exchange, resolved, exchange.method))
+  return serveObject(
+    viewer,
+    serveOptions(context, exchange, resolved, exchange.method, resolved.result),
+  )
 }
 
 function serveOptions(
@@ -90,8 +103,10 @@ function serveOptions(
   exchange: Exchange,
   resolved: Resolved & { kind: 'object' },
   method: string,
+  result: ResultType,
 ): Parameters<typeof serveObject>[1] {
-  const { object, flat, more } = resolved
+  const { object, flat } = resolved
+  const more = moreOf(resolved.cacheStatus, result, resolved.age)
   const { cache, clock, state } = context.deps
   const source = sourceOf(
     { cache, clock, position: () => state().position },
@@ -126,8 +141,8 @@ async function resolve(
       mayShare: waited < WAITS_MAX,
     })
     if (!collapsed && fetched.kind === 'pass') {
-      const more = moreOf(forwardedStatus(fetched.forwarded, false), 'Miss', undefined)
-      return { kind: 'pass', message: fetched.message, controller, more }
+      const cacheStatus = forwardedStatus(fetched.forwarded, false)
+      return { kind: 'pass', message: fetched.message, controller, cacheStatus }
     }
     if (fetched.kind === 'pass' || (collapsed && !isFor(fetched, cache, exchange))) continue
     return forwarded(fetched, collapsed, behavior, clock.now())
@@ -147,9 +162,8 @@ function hit(object: StoredObject, ttlSeconds: number, age: number): Resolved {
   const { facts } = object
   const result = facts.status >= 400 ? 'Error' : 'Hit'
   const outcome = { kind: 'hit' } as const
-  const status = writeCacheStatus({ cache: CACHE, outcome, ttl: Math.floor(ttlSeconds) })
-  const more = moreOf(status, result, age)
-  return { kind: 'object', object, flat: facts.flat, more, result }
+  const cacheStatus = writeCacheStatus({ cache: CACHE, outcome, ttl: Math.ceil(ttlSeconds) })
+  return { kind: 'object', object, flat: facts.flat, cacheStatus, result, age }
 }
 
 function forwarded(
@@ -168,11 +182,11 @@ function forwarded(
   // Who waits for another's request is served from the cache, as CloudFront counts it.
   if (collapsed && !revalidated) result = 'Hit'
   if (facts.status >= 400) result = 'Error'
-  const status = forwardedStatus(fetched.forwarded, collapsed, left)
+  const cacheStatus = forwardedStatus(fetched.forwarded, collapsed, left)
   // RFC 9111 §5.1: what came with an Age, or lay here before, goes out with one.
   const old = facts.responseFields['age'] !== undefined || left <= 0 || collapsed
-  const more = moreOf(status, result, old ? age : undefined)
-  return { kind: 'object', object, flat: (!collapsed && fetched.flat) || facts.flat, more, result }
+  const flat = (!collapsed && fetched.flat) || facts.flat
+  return { kind: 'object', object, flat, cacheStatus, result, age: old ? age : undefined }
 }
 
 function forwardedStatus(
@@ -189,7 +203,7 @@ function forwardedStatus(
       stored,
       collapsed,
     },
-    ttl: ttl === undefined ? undefined : Math.floor(ttl),
+    ttl: ttl === undefined ? undefined : Math.ceil(ttl),
   })
 }
 

@@ -333,6 +333,7 @@ test('an error page stands in for an error under the status that was chosen', as
   await edge.ask('/x')
 
   expect(page).toMatchObject({ status: 404, text: '<p>gone</p>' })
+  expect(page.headers['x-cache']).toBe('Error from nearcast')
   expect(page.headers['content-type']).toBe('text/html')
   expect(app).toMatchObject({ status: 200, text: '<p>gone</p>' })
   expect(origin.requests.filter((request) => request.path === '/x')).toHaveLength(1)
