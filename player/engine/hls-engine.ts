@@ -22,7 +22,7 @@ const patient = (maxNumRetry: number) => ({
   maxTimeToFirstByteMs: 12_000,
   maxLoadTimeMs: 20_000,
   timeoutRetry: { maxNumRetry, retryDelayMs: 0, maxRetryDelayMs: 0 },
-  errorRetry: { maxNumRetry, retryDelayMs: 500, maxRetryDelayMs: 2000 },
+  errorRetry: { maxNumRetry, retryDelayMs: 300, maxRetryDelayMs: 1000 },
 })
 
 /** `liveSyncDuration(Count)` stays unset: either would overrule the server's hold-back. */
@@ -242,7 +242,9 @@ class HlsEngine implements Engine {
     const shown = this.#hls.playingDate
     if (!shown) return undefined
     const seconds = (browserClock.now() - shown.getTime()) / 1000
-    return seconds > 0 && seconds < CLOCK_LIMIT_SECONDS ? seconds : undefined
+    if (seconds <= 0 || seconds > CLOCK_LIMIT_SECONDS) return undefined
+    // A date set late by a slow start of the publisher would flatter: nothing is newer than the edge.
+    return Math.max(seconds, this.#latency())
   }
 }
 

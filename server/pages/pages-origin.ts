@@ -152,7 +152,7 @@ function refuse(request: OriginRequest, code: ErrorCode): OriginMessage {
     ...(code === 'method-not-allowed' ? { allow: 'GET, HEAD' } : {}),
   }
   if (!field(request.headers, 'accept')?.includes('text/html')) {
-    const body = JSON.stringify({ code, message: `${code}: ${meaning}` })
+    const body = JSON.stringify({ code, message: meaning })
     return message(request, status, 'application/json; charset=utf-8', body, headers)
   }
   const sentence = code === 'not-found' ? 'There is no page at this address.' : `${meaning}.`
