@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { findProjectRoot } from './config/defaults.ts'
 import { exportConfig } from './config/export-config.ts'
-import { openChangeLog } from './control/change-log.ts'
+import type { ChangePosition } from './control/change-log.ts'
+import { followerLog } from './control/follower-log.ts'
 import type { HealthReport, StreamReport } from './control/services.ts'
 import { type Control, startControl } from './control/start-control.ts'
 import { explainUrl } from './edge/explain.ts'
@@ -20,7 +21,8 @@ export interface ControlRole extends Base {
 export async function startControlRole(deps: ControlRole): Promise<Control> {
   const { config, sources, metrics, cache } = deps
   // An edge has no log of its own to write to: what it shows is its parent's.
-  const changes = sources.changes ?? (await openChangeLog({ ...deps, file: undefined }))
+  const parent = config.parent?.url ?? 'a parent'
+  const changes = sources.changes ?? followerLog(() => positionOf(sources), parent)
   return startControl({
     ...deps,
     ...config.control,
@@ -45,7 +47,7 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
         { id: sources.edgeId, seq: sources.state().seq, self: true },
         ...config.edges
           .filter(({ id }) => id !== sources.edgeId)
-          .map(({ id, url }) => ({ id, url, seq: 0, self: false })),
+          .map(({ id, url }) => ({ id, url, self: false })),
       ],
       config: () => exportConfig(config, sources.control().snapshot()),
       probe: async (key, signal) => {
@@ -56,6 +58,11 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
         explainUrl({ ...deps, state: sources.state, origins: sources.origin }, url),
     },
   })
+}
+
+function positionOf({ state }: Sources): ChangePosition {
+  const { position, seq } = state()
+  return { epoch: position.slice(0, position.indexOf(':')), seq }
 }
 
 function reportStreams({ ingest }: Sources): readonly StreamReport[] {

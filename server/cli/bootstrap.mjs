@@ -1,8 +1,9 @@
 // `npm start`, `npm test` and the others. Old Node must be able to parse this file, to say that it is too old.
 import { spawn } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
-import { constants } from 'node:os'
-import { join } from 'node:path'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+// By its name, because an old Node lacks some of it and must still come to its own version check.
+import * as os from 'node:os'
+import { delimiter, join } from 'node:path'
 import {
   at,
   env,
@@ -11,6 +12,7 @@ import {
   EXIT_USAGE,
   prepare,
   say,
+  seconds,
   Stop,
   tool,
 } from './setup.mjs'
@@ -43,6 +45,10 @@ const commands = {
   bench: async (args) => {
     await prepare({ ffmpeg: 'needed' })
     return bench(args)
+  },
+  check: async () => {
+    await prepare({})
+    return check()
   },
   packages: async () => {
     await prepare({})
@@ -96,6 +102,33 @@ function vitest(args) {
   )
 }
 
+/** All `check:…` scripts, as many at a time as there are cores; each says what it found when it is done. */
+async function check() {
+  const { scripts } = JSON.parse(readFileSync(at('package.json'), 'utf8'))
+  const waiting = Object.keys(scripts).filter((name) => name.startsWith('check:'))
+  let failed = 0
+  const work = async () => {
+    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
+      const started = performance.now()
+      const child = spawn(scripts[name], {
+        shell: true,
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: { ...env, PATH: `${at('node_modules', '.bin')}${delimiter}${env.PATH}` },
+        cwd: at(),
+      })
+      const said = []
+      child.stdout.on('data', (chunk) => said.push(chunk))
+      child.stderr.on('data', (chunk) => said.push(chunk))
+      const code = await ended(child)
+      if (code !== 0) failed += 1
+      if (code !== 0) process.stdout.write(Buffer.concat(said))
+      say(`${name} ${code === 0 ? 'ok' : 'FAILED'} in ${seconds(started)}`)
+    }
+  }
+  await Promise.all(Array.from({ length: Math.max(2, os.availableParallelism()) }, work))
+  return failed === 0 ? 0 : EXIT_FAILED
+}
+
 async function bench(args) {
   const folder = at('test', 'bench')
   const known = existsSync(folder)
@@ -127,7 +160,7 @@ function ended(child) {
       say(error.message)
       resolve(EXIT_FAILED)
     })
-    child.on('exit', (code, signal) => resolve(code ?? 128 + constants.signals[signal]))
+    child.on('exit', (code, signal) => resolve(code ?? 128 + os.constants.signals[signal]))
   })
 }
 

@@ -359,6 +359,7 @@ function executable(path) {
   }
 }
 
-function seconds(started) {
+/** Time since `started` (performance.now) for people. */
+export function seconds(started) {
   return `${((performance.now() - started) / 1000).toFixed(1)} s`
 }

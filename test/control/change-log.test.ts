@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type ChangeLogDeps, openChangeLog } from '../../server/control/change-log.ts'
+import { followerLog } from '../../server/control/follower-log.ts'
 import { foldChanges } from '../../server/control/fold-changes.ts'
 import type { Change, ChangeBody } from '../../server/distribution/change.ts'
 import { silentLog } from '../../server/lib/log.ts'
@@ -138,6 +139,17 @@ describe('the change log', () => {
     await log.append(key('a'))
     expect(log.since(0)).toHaveLength(1)
     await log.close()
+  })
+})
+
+describe('the log of an edge', () => {
+  it('is where its parent is, and is not written to', async () => {
+    const log = followerLog(() => ({ epoch: 'abc', seq: 7 }), 'http://origin:8070')
+    expect(log.position).toEqual({ epoch: 'abc', seq: 7 })
+    await expect(log.append(key('a'))).rejects.toMatchObject({
+      code: 'forbidden',
+      message: expect.stringContaining('http://origin:8070'),
+    })
   })
 })
 

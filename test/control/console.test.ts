@@ -1,0 +1,58 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { closeBrowserAfterAll, openPage } from '../support/browser.ts'
+import { startServer, type TestServer } from '../support/server.ts'
+
+let server: TestServer
+closeBrowserAfterAll()
+beforeAll(async () => {
+  server = await startServer()
+})
+afterAll(() => server.stop())
+
+describe('the console', () => {
+  it('asks for the token, refuses a wrong one, and opens to the right one', async () => {
+    const { page, complaints } = await openPage(server.control)
+    await page.getByLabel('Token').fill('wrong')
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.getByText('That is not the token.').waitFor()
+    await page.getByLabel('Token').fill(server.ready.adminToken)
+    await page.getByRole('button', { name: 'Sign in' }).click()
+    await page.getByText('Nobody is live.').waitFor()
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  it('opens by the printed link, whose token leaves the address', async () => {
+    const { page } = await openPage(`${server.control}/#token=${server.ready.adminToken}`)
+    await page.getByRole('heading', { name: 'Go live' }).waitFor()
+    expect(page.url()).toBe(`${server.control}/`)
+    await page.reload()
+    await page.getByRole('heading', { name: 'Go live' }).waitFor()
+    await page.context().close()
+  })
+
+  it('shows a new key once, invalidates, and explains, whatever things are called', async () => {
+    const { page, complaints } = await openPage(
+      `${server.control}/#token=${server.ready.adminToken}`,
+    )
+    await page.getByRole('textbox', { name: 'Stream name' }).fill('stage-2')
+    await page.getByRole('button', { name: 'New key' }).click()
+    await page.getByText('Stream key of stage-2').waitFor()
+    await page.getByRole('cell', { name: 'stage-2' }).waitFor()
+
+    await page.getByLabel('Paths, one a line').fill('/<b>bold</b>/*')
+    await page.getByRole('button', { name: 'Invalidate' }).click()
+    await page.getByRole('cell', { name: '/<b>bold</b>/*' }).waitFor()
+    await page.getByText('completed').waitFor()
+    await page.getByLabel('Paths, one a line').fill('no-slash')
+    await page.getByRole('button', { name: 'Invalidate' }).click()
+    await page.getByText('is not a path that starts with /').waitFor()
+
+    await page.getByRole('textbox', { name: 'Path, address or key' }).fill('/index.html')
+    await page.getByRole('button', { name: 'Explain' }).click()
+    await page.getByText('"default"').waitFor()
+    await page.getByRole('cell', { name: '/live/* → live' }).waitFor()
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+})
