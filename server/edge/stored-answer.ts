@@ -59,17 +59,23 @@ export function bodySize({ body, headers }: OriginMessage): number | undefined {
   return length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined
 }
 
-export async function* bodyChunks(body: Body): AsyncGenerator<Uint8Array, void, undefined> {
-  if (body === null) return
-  if (body instanceof Uint8Array) yield body
-  else yield* body
+/** A body as it is pulled; an origin's stream is handed on itself, so that ending it early ends the transfer. */
+export function bodyChunks(body: Body): AsyncIterable<Uint8Array> {
+  if (body === null) return inMemory([])
+  if (body instanceof Uint8Array) return inMemory([body])
+  return isList(body) ? inMemory(body) : body
 }
 
+async function* inMemory(parts: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* parts
+}
+
+/** Narrows what `Array.isArray` does not. */
 export function isList(body: Exclude<Body, null>): body is readonly Uint8Array[] {
   return Array.isArray(body)
 }
 
-/** The facts of an answer; `omit`: fields that only the first viewer may see. */
+/** The facts of an answer, its fields with all that the first viewer may see. */
 export function factsOf(
   asked: OriginFetch,
   message: OriginMessage,

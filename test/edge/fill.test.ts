@@ -108,6 +108,20 @@ test('a range deep in an object that is being filled is a request of its own, an
   expect(store.fetchedBytes).toBeLessThanOrEqual(64 * KIB + store.chunkBytes)
 })
 
+test('an answer whose bytes are here already is not pulled again, and its transfer is ended', async () => {
+  const { bytes, store } = await storeEdge(20 * KIB)
+  store.open()
+  await edge.ask('/film.mp4')
+  edge.invalidate('/film.mp4')
+
+  const answer = await edge.ask('/film.mp4')
+
+  expect(answer.body.equals(bytes)).toBe(true)
+  expect(answer.headers['x-cache']).toBe('Miss from nearcast')
+  expect(store.reads).toEqual(['0-', '0-'])
+  expect(store.fetchedBytes).toBe(20 * KIB)
+})
+
 test('a cold range is one read of the store, exactly as asked, and a hit afterwards', async () => {
   const { bytes, store } = await storeEdge(64 * KIB)
   store.open()
