@@ -102,7 +102,13 @@ class S3Store implements ObjectStore {
     const address = this.#address(key)
     const written = await writeS3Object(this.#connection, this.#log, key, address, body, options)
     this.#bucketSeen = true
-    const { contentType } = options
+    const { contentType, signal } = options
+    if (!written.etag) {
+      // Ceph 16 completes an upload without saying its etag.
+      const info = await this.stat(key, signal)
+      if (info) return info
+      throw new NearcastError('store-failed', `${shown(key)}: written, and then not there`)
+    }
     // The service's own time is not in its answer; the same second, when both clocks are right.
     const lastModified = Math.floor(this.#clock.now() / 1000) * 1000
     return { key, size: written.size, etag: etagFrom(written.etag), lastModified, contentType }

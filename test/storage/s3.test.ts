@@ -107,6 +107,16 @@ describe('a bucket', () => {
     expect(objects.map((object) => object.key)).toEqual(['odd/\u0001 +%.txt'])
   })
 
+  it('asks for the etag of an upload whose end does not say it', async () => {
+    stub.fault({ kind: 'no-etag' }, { operation: 'CompleteMultipartUpload' })
+    const body = (async function* () {
+      yield Buffer.alloc(17 * 1024 * 1024)
+    })()
+    const written = await store.write('parts', body, { signal: ask().signal })
+    expect(written.etag).toMatch(/-3$/)
+    expect(stub.journal.at(-1)?.operation).toBe('HeadObject')
+  })
+
   it('refuses a cursor that no listing gave', async () => {
     const listed = store.list('', { signal: ask().signal, cursor: '%%' })
     await expect(listed).rejects.toMatchObject({ code: 'bad-request' })

@@ -38,6 +38,8 @@ export type StubFault =
   | { readonly kind: 'hang'; readonly afterBytes: number }
   /** Another object takes the key's place when the head is sent: the etag changes midway. */
   | { readonly kind: 'replace'; readonly bytes: Uint8Array }
+  /** Leaves the etag out of an answer's XML, as Ceph 16 does when it completes an upload. */
+  | { readonly kind: 'no-etag' }
   | { readonly kind: 'rate'; readonly bytesPerSecond: number }
 
 export interface StubFaultScope {
@@ -120,6 +122,7 @@ export async function startS3Stub(options: S3StubOptions = {}): Promise<S3Stub> 
       for (const fault of faults)
         if (fault.kind === 'error') throw new S3Refusal(fault.status, fault.code, 'as asked')
       answer = answerFor(buckets, call, request, payload)
+      if (faults.some((fault) => fault.kind === 'no-etag')) answer = withoutEtag(answer)
     } catch (error) {
       if (!(error instanceof S3Refusal)) throw error
       answer = refusalAnswer(error)
@@ -166,6 +169,11 @@ export async function startS3Stub(options: S3StubOptions = {}): Promise<S3Stub> 
       await once(server, 'close')
     },
   }
+}
+
+function withoutEtag(answer: StubAnswer): StubAnswer {
+  const text = answer.body.toString().replaceAll(/<ETag>.*?<\/ETag>/g, '')
+  return { ...answer, body: Buffer.from(text) }
 }
 
 function takeFaults(armed: ArmedFault[], call: StubCall): readonly StubFault[] {

@@ -1,0 +1,73 @@
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+export interface RealS3 {
+  readonly endpoint: string
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly bucket: string
+  readonly region: string
+}
+
+/** The S3 server that `npm run test:s3` has started. */
+export function realS3(): RealS3 {
+  // oxlint-disable-next-line node/no-process-env -- how vitest's set-up hands it to the tests
+  const text = process.env['NEARCAST_TEST_S3']
+  if (text === undefined) throw new Error('NEARCAST_TEST_S3 is not set: run npm run test:s3')
+  return JSON.parse(text) as RealS3
+}
+
+/** vitest's global set-up: starts radosgw unless NEARCAST_TEST_S3 already names a server, and gives what stops it. */
+export async function setup(): Promise<(() => Promise<void>) | undefined> {
+  // oxlint-disable-next-line node/no-process-env -- how the tests, in threads of this process, get it
+  const { env } = process
+  if (env['NEARCAST_TEST_S3'] !== undefined) return undefined
+  const [port, monitorPort] = await freePorts()
+  const accessKeyId = 'NEARCASTTESTKEY'
+  const secretAccessKey = 'nearcast-test-secret'
+  const script = fileURLToPath(new URL('./start-radosgw.sh', import.meta.url))
+  const server = spawn(script, [`${port}`, `${monitorPort}`, accessKeyId, secretAccessKey], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  const ended = once(server, 'exit')
+  const ready = once(createInterface(server.stdout), 'line')
+  const first = await Promise.race([ready, ended])
+  if (first[0] !== 'ready') throw new Error(`no S3 server: ${first.join(' ')}`)
+  const real: RealS3 = {
+    endpoint: `http://127.0.0.1:${port}`,
+    accessKeyId,
+    secretAccessKey,
+    bucket: 'media',
+    region: 'us-east-1',
+  }
+  await makeBucket(real)
+  env['NEARCAST_TEST_S3'] = JSON.stringify(real)
+  return async () => {
+    server.stdin.end()
+    await ended
+  }
+}
+
+async function makeBucket({ endpoint, region, bucket, ...credentials }: RealS3): Promise<void> {
+  const client = new S3Client({ endpoint, region, credentials, forcePathStyle: true })
+  await client.send(new CreateBucketCommand({ Bucket: bucket }))
+  client.destroy()
+}
+
+async function freePorts(): Promise<readonly [number, number]> {
+  const servers = [createServer(), createServer()]
+  const ports: number[] = []
+  for (const server of servers) {
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    ports.push((server.address() as AddressInfo).port)
+  }
+  for (const server of servers) server.close()
+  const [first = 0, second = 0] = ports
+  return [first, second]
+}
