@@ -77,13 +77,14 @@ class Answer {
     if (!rendition || !window.targets.includes(name.target))
       return failure('not-found', `stream ${this.#name} has no such playlist`)
     const { blockUntil, skip } = directives.directives
+    const target = Math.max(name.target, window.targetFloor)
     const isOver = (w: LiveWindow, r: Rendition) => w.ended || r.retired
     // §6.2.5.2: after the end the directives mean nothing.
     if (blockUntil && !isOver(window, rendition)) {
       if (isTooFarAhead(rendition, blockUntil, window.partTargetSeconds ?? 1))
         return failure('bad-request', `_HLS_msn=${blockUntil.sequence} is too far ahead`)
       // §6.2.5.2: not longer than three target durations.
-      const reached = await this.#until(window, 3000 * name.target, (w) => {
+      const reached = await this.#until(window, 3000 * target, (w) => {
         const r = w.rendition(name.rendition)
         return !r || isOver(w, r) || isReached(r, blockUntil)
       })
@@ -93,7 +94,7 @@ class Answer {
       if (!reached) return failure('unavailable', `segment ${blockUntil.sequence} did not come`)
     }
     // Appendix B.1: what was asked for by number stays true for long, the newest for half a target duration.
-    const seconds = blockUntil ? 6 * name.target : Math.floor(name.target / 2)
+    const seconds = blockUntil ? 6 * target : Math.floor(target / 2)
     return this.#playlist(playlists(window).media(name, rendition, skip), seconds)
   }
 

@@ -85,7 +85,8 @@ export function measure(window: LiveWindow, rendition: Rendition): Measured {
   let seconds = 0
   let samples = 0
   let peak = 0
-  let independent = true
+  // One segment says nothing of the next, and the very first of a window is cut short.
+  let independent = listed.length > 1
   for (const segment of listed) {
     bytes += segment.byteLength
     seconds += segment.durationSeconds

@@ -99,6 +99,10 @@ class MediaView {
     return this.#full
   }
 
+  get #target(): number {
+    return Math.max(this.#name.target, this.#window.targetFloor)
+  }
+
   #writeFull(rendition: Rendition): string {
     const listed = this.#listed(rendition)
     const [first] = listed
@@ -137,7 +141,7 @@ class MediaView {
   /** §6.2.2: parts further than three target durations from the end are listed no longer. */
   #recentFrom(listed: readonly Segment[]): number {
     if (this.#window.ended) return listed.length
-    return listed.length - Math.max(1, countWithin(listed, 3 * this.#name.target, 'start'))
+    return listed.length - Math.max(1, countWithin(listed, 3 * this.#target, 'start'))
   }
 
   #head(rendition: Rendition, listed: readonly Segment[]): string {
@@ -145,7 +149,7 @@ class MediaView {
     const partTargetSeconds = this.#window.partTargetSeconds ?? 1
     return writePlaylistHead({
       version: VERSION,
-      targetDurationSeconds: this.#name.target,
+      targetDurationSeconds: this.#target,
       mediaSequence: first?.sequence ?? nextPart(rendition).sequence,
       discontinuitySequence: first
         ? first.discontinuitySequence - (first.discontinuity ? 1 : 0)
@@ -161,7 +165,7 @@ class MediaView {
 
   /** §4.4.3.8: at least six target durations; not offered where nothing lies beyond, nor after the end (§6.2.5.1). */
   #skipsUntil(): number | undefined {
-    const until = 6 * this.#name.target
+    const until = 6 * this.#target
     const { ended, windowSeconds, dvrSeconds } = this.#window
     const seconds = this.#name.span === 'dvr' ? Math.max(dvrSeconds, windowSeconds) : windowSeconds
     return ended || until >= seconds ? undefined : until

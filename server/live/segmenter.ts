@@ -61,6 +61,8 @@ export class Segmenter {
   #typicalTicks = 0
   #warmUp: Sample[] = []
   #startsWithKey = true
+  /** The part being closed is the last of its segment: a key frame is here. */
+  #cutting = false
   #ended = false
 
   constructor(options: SegmenterOptions) {
@@ -222,7 +224,9 @@ export class Segmenter {
     const seconds = lead.segmentSeconds + lead.pendingSeconds + warmUp
     if (this.#startsWithKey && !this.#targets.endsAtKey(seconds, this.#typicalSeconds / 2)) return
     this.#settlePace(lead)
+    this.#cutting = true
     lead.closePart()
+    this.#cutting = false
     this.#startsWithKey = true
     if (!lead.fresh) this.#cut(lead, dts)
   }
@@ -286,7 +290,7 @@ export class Segmenter {
 
   #afterPart(endDts: number): void {
     const lead = this.#lead
-    if (!lead) return
+    if (!lead || this.#cutting) return
     const segments = this.#window.rendition(lead.id)?.segments
     // hls.js takes no playlist without a complete segment: the very first one of a window is its first part, so that
     // the picture is there after a fifth of a second and not after a group of pictures. The price is one segment
@@ -298,6 +302,7 @@ export class Segmenter {
     // rfc8216bis §4.4.3.1: no EXTINF above the target, whatever the key frames do. B.1 wants a key frame in each segment;
     // a stream whose key frames are further apart than its first ones promised can't have both, and the first is a must.
     const tooLong = lead.segmentSeconds + part > this.#targets.longestSegmentSeconds
+    if (tooLong && this.#chosen.video) this.#targets.exceed()
     if (isFirst || full || tooLong || lead.segmentBytes > SEGMENT_BYTES_MAX) this.#forceCut(endDts)
   }
 

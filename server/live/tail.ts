@@ -44,6 +44,7 @@ const eventSchema = z.discriminatedUnion('kind', [
     kind: z.literal('promise'),
     targets: z.array(target).min(1).max(16),
     current: target,
+    floor: z.int().min(0).max(999),
   }),
   z.object({ kind: z.literal('init'), rendition, uri, facts }),
   z.object({ kind: z.literal('publish'), epoch }),

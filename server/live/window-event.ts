@@ -31,7 +31,13 @@ export type WindowEvent =
   /** PART-TARGET: once in a window's life. */
   | { readonly kind: 'pace'; readonly partTargetSeconds: number }
   /** The target durations under which the window can be had, and the one that new viewers get. */
-  | { readonly kind: 'promise'; readonly targets: readonly number[]; readonly current: number }
+  | {
+      readonly kind: 'promise'
+      readonly targets: readonly number[]
+      readonly current: number
+      /** The longest segment so far needs this: a playlist that promised less says this instead. */
+      readonly floor: number
+    }
   | {
       readonly kind: 'init'
       readonly rendition: RenditionId

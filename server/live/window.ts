@@ -58,6 +58,8 @@ export class LiveWindow {
   partTargetSeconds: number | undefined
   targets: readonly number[] = []
   currentTarget: number | undefined
+  /** No playlist says a smaller target duration: the longest segment so far, rounded. */
+  targetFloor = 0
   byteLength = 0
   readonly #limits: WindowLimits
   readonly #renditions = new Map<RenditionId, MutableRendition>()
@@ -143,7 +145,12 @@ export class LiveWindow {
     if (this.partTargetSeconds !== undefined)
       events.push({ kind: 'pace', partTargetSeconds: this.partTargetSeconds })
     if (this.currentTarget !== undefined)
-      events.push({ kind: 'promise', targets: this.targets, current: this.currentTarget })
+      events.push({
+        kind: 'promise',
+        targets: this.targets,
+        current: this.currentTarget,
+        floor: this.targetFloor,
+      })
     if (this.epoch !== '') events.push({ kind: 'publish', epoch: this.epoch })
     for (const rendition of this.#renditions.values())
       events.push(...snapshotOf(rendition, this.windowSeconds))
@@ -162,6 +169,7 @@ export class LiveWindow {
       case 'promise':
         this.targets = event.targets
         this.currentTarget = event.current
+        this.targetFloor = Math.max(this.targetFloor, event.floor)
         return
       case 'publish':
         this.epoch = event.epoch
@@ -266,6 +274,7 @@ export class LiveWindow {
     if (!segment || sequence < segment.sequence || !segment.open) return
     if (sequence !== segment.sequence) throw broken(`segment ${sequence} is not the open one`)
     segment.open = false
+    this.targetFloor = Math.max(this.targetFloor, Math.round(segment.durationSeconds))
     this.#evict(rendition)
   }
 

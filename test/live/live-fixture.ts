@@ -75,7 +75,7 @@ export class Publisher {
     media: LiveMedia,
     from = 0,
     to = Number.POSITIVE_INFINITY,
-    afterEach: () => Promise<void> | undefined = () => undefined,
+    afterEach: (frame: Frame) => Promise<void> | undefined = () => undefined,
   ): Promise<void> {
     if (this.stream.tracks !== media.tracks) this.stream.setTracks(media.tracks)
     this.#startedAt ??= this.#clock.now() - from
@@ -84,7 +84,7 @@ export class Publisher {
       const due = this.#startedAt + frame.dts
       if (due > this.#clock.now()) await this.#clock.advance(due - this.#clock.now())
       this.stream.write(frame)
-      await afterEach()
+      await afterEach(frame)
     }
   }
 
