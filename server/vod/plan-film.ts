@@ -28,7 +28,8 @@ export interface SegmentLengths {
 
 export const SEGMENT_LENGTHS: SegmentLengths = { startSeconds: 2, startUntil: 4, seconds: 4 }
 
-const SEGMENTS_MAX = 200_000
+/** Three days of film; a table that gives more is a few bytes that claim a century. */
+const SEGMENTS_MAX = 65_536
 
 /** Cuts at key frames of `video`, or by time alone when there is none. */
 export function planSegments(

@@ -1,6 +1,7 @@
 import type { Track } from '../codecs/track.ts'
 import type { MovieTrack } from '../formats/isobmff/read-movie.ts'
 import {
+  decodeTime,
   expandSamples,
   firstSampleAt,
   keyAtOrAfter,
@@ -69,9 +70,18 @@ export function visibleSpan(source: MovieTrack, samples: SampleTable): Visible |
     handler === 'vide' ? firstPicture(samples, edit.start) : firstSound(samples, edit.start)
   let end = samples.compositions === undefined ? firstSampleAt(samples, edit.end) : samples.count
   while (end > first && presentationTime(samples, end - 1) >= edit.end) end -= 1
-  if (end <= first) return undefined
+  if (end <= first || !isAnySeen(source, samples, end)) return undefined
   const earliest = presentationTime(samples, first) - edit.start
   return { first, end, startSeconds: (Math.max(0, earliest) + edit.delay) / timescale }
+}
+
+/** Not when the edit list begins after the last picture or sound. */
+function isAnySeen({ edit, handler }: MovieTrack, samples: SampleTable, end: number): boolean {
+  if (handler !== 'vide') return decodeTime(samples, end) > edit.start
+  for (let i = end - 1; i >= Math.max(0, end - REORDER_MAX); i -= 1) {
+    if (presentationTime(samples, i) >= edit.start) return true
+  }
+  return false
 }
 
 /** The last key frame that is not after `time`, or else the first one. */

@@ -88,10 +88,10 @@ export interface Packet {
 export async function packetsOf(path: string, kind: 'v' | 'a', stream = 0): Promise<Packet[]> {
   const { stdout } = await run(
     'ffprobe',
-    [
-      ...['-v', 'error', '-select_streams', `${kind}:${stream}`],
-      ...['-show_entries', 'packet=pts_time,size,flags', '-of', 'csv=p=0', path],
-    ],
+    words(
+      `-v error -select_streams ${kind}:${stream} -show_entries packet=pts_time,size,flags -of csv=p=0`,
+      path,
+    ),
     { maxBuffer: 1e8 },
   )
   return stdout
@@ -109,8 +109,8 @@ export async function picturesOf(path: string): Promise<string[]> {
   const { stdout, stderr } = await run(
     'ffmpeg',
     [
-      ...['-v', 'error', '-nostdin', '-i', path, '-map', '0:v:0', '-fps_mode', 'passthrough'],
-      ...['-enc_time_base', '-1', '-f', 'framemd5', '-'],
+      ...words('-v error -nostdin -i', path),
+      ...words('-map 0:v:0 -fps_mode passthrough -enc_time_base -1 -f framemd5 -'),
     ],
     { maxBuffer: 1e8 },
   )
@@ -119,4 +119,9 @@ export async function picturesOf(path: string): Promise<string[]> {
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'))
     .map((line) => line.split(',').at(-1)?.trim() ?? '')
+}
+
+/** Arguments that hold no spaces, and one that may. */
+function words(line: string, last?: string): string[] {
+  return [...line.split(' '), ...(last === undefined ? [] : [last])]
 }

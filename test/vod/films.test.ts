@@ -26,11 +26,13 @@ async function expectPlaysAs(source: string, { video = true, audio = true } = {}
   const shelf = await shelfWith({ 'film.mp4': source })
   const played = await playFilm(shelf, 'film.mp4')
   const path = await asFile(played, crypto.randomUUID())
+  const both = async <T>(of: (film: string) => Promise<T>) => Promise.all([of(path), of(source)])
   if (video) {
-    expectSamePackets(await packetsOf(path, 'v'), await packetsOf(source, 'v'))
-    expect(await picturesOf(path)).toEqual(await picturesOf(source))
+    expectSamePackets(...(await both((film) => packetsOf(film, 'v'))))
+    const [pictures, wanted] = await both(picturesOf)
+    expect(pictures).toEqual(wanted)
   }
-  if (audio) expectSamePackets(await packetsOf(path, 'a'), await packetsOf(source, 'a'))
+  if (audio) expectSamePackets(...(await both((film) => packetsOf(film, 'a'))))
   await rm(path)
 }
 
@@ -70,12 +72,10 @@ describe('a stored film plays with the pictures, sounds and times of its source'
 
   it('offsets of 64 bits', async () => {
     const film = await readFile(await makeFilm({ seconds: 3 }))
-    const source = await convertFilm(['-i', await makeFilm({ seconds: 3 })], ['-c', 'copy'], 'mp4')
     const shelf = await shelfWith({ plain: film, large: withLargeOffsets(film) })
     const plain = await playFilm(shelf, 'plain')
     const large = await playFilm(shelf, 'large')
     expect(large.segments).toEqual(plain.segments)
-    expect(source).not.toBe('')
   })
 
   it('sound that goes on after the last picture', async () => {
