@@ -228,7 +228,10 @@ class HlsEngine implements Engine {
 
   #latency(): number {
     const details = this.#hls.latestLevelDetails
-    return details ? details.edge + details.age - this.#video.nativeEl.currentTime : 0
+    if (!details) return 0
+    const video = this.#video.nativeEl
+    // After a publisher's break hls.js places the playlist by durations; what is buffered knows better.
+    return Math.max(details.edge + details.age, bufferedEnd(video)) - video.currentTime
   }
 
   /** The server's hold-back (RFC 8216bis §4.4.3.8), three target durations when it names none. */
