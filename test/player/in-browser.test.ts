@@ -108,11 +108,31 @@ describe('the player in a browser', () => {
     await browser.close()
   }, 20_000)
 
-  it('waits for a click without autoplay, and plays a plain file too', async () => {
+  it('waits for a click without autoplay', async () => {
     const { page } = await openPage(`${server.url}/embed/vod/film.mp4`)
     await state(page, 'paused')
     await page.locator('.big').click()
     await state(page, 'playing')
+    await page.context().close()
+  })
+
+  it('plays a plain file, and says why it cannot', async () => {
+    const names = ['init.mp4', 's0.m4s', 's1.m4s', 's2.m4s', 's3.m4s']
+    const parts = names.map(async (name) =>
+      (await fetch(`${server.url}/vod/film.mp4/${name}`)).arrayBuffer(),
+    )
+    const body = Buffer.concat((await Promise.all(parts)).map((part) => Buffer.from(part)))
+    server.answers.set('/media/film.mp4', { status: 200, type: 'video/mp4', body })
+    server.answers.set('/media/gone.mp4', refusal(404, 'object-not-found', 'gone.mp4'))
+    const player = (src: string) =>
+      pageWith(`<nearcast-player src="${src}" autoplay></nearcast-player>`)
+    server.answers.set('/plain.html', { status: 200, body: player('/media/film.mp4') })
+    server.answers.set('/gone.html', { status: 200, body: player('/media/gone.mp4') })
+    const { page } = await openPage(`${server.url}/plain.html`)
+    await state(page, 'playing')
+    await page.goto(`${server.url}/gone.html`)
+    await state(page, 'error')
+    expect(await card(page)).toBe('There is no video at this address.')
     await page.context().close()
   })
 
