@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { NearcastError } from '../../server/lib/errors.ts'
@@ -75,7 +75,9 @@ describe('damaged files end in an answer', () => {
     const shelf = await shelfWith({ film: film.subarray(0, Math.floor(film.length * 0.6)) })
     const played = await playFilm(shelf, 'film')
     expect(played.master).toContain('# the file is cut short')
-    const packets = await packetsOf(await asFile(played, 'cut'), 'v')
+    const path = await asFile(played, 'cut')
+    const packets = await packetsOf(path, 'v')
+    await rm(path)
     expect(packets.length).toBeGreaterThan(30)
     expect(packets.length).toBeLessThan(150)
     const { truncated } = await shelf.origin.probe('film', new AbortController().signal)

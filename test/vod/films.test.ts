@@ -78,6 +78,18 @@ describe('a stored film plays with the pictures, sounds and times of its source'
     expect(large.segments).toEqual(plain.segments)
   })
 
+  it('several sample descriptions, each with an init section of its own', async () => {
+    const source = await makeFilm({ seconds: 6 })
+    const shelf = await shelfWith({ film: withTwoDescriptions(await readFile(source), 60) })
+    const played = await playFilm(shelf, 'film')
+    expect(played.playlist).toMatch(
+      /MAP:URI="main.mp4"[^]*#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="main.d1.mp4"/,
+    )
+    const path = await asFile(played, 'descriptions')
+    expect(await picturesOf(path)).toEqual(await picturesOf(source))
+    await rm(path)
+  })
+
   it('sound that goes on after the last picture', async () => {
     const picture = await makeFilm({ seconds: 2, audio: false })
     const sound = await makeFilm({ seconds: 12, video: false })
@@ -246,41 +258,60 @@ describe('what cannot be played is refused in plain words', () => {
 
 /** The film with `co64` in place of `stco`; the moov must be last, for the media to stay where it is. */
 function withLargeOffsets(film: Buffer): Buffer {
-  const moovAt = film.lastIndexOf('moov') - 4
-  const grow = (bytes: Buffer, start: number, end: number): Buffer => {
-    const parts: Buffer[] = []
-    for (let at = start; at < end; at += bytes.readUInt32BE(at)) {
-      const size = bytes.readUInt32BE(at)
-      const type = bytes.toString('latin1', at + 4, at + 8)
-      parts.push(...box(bytes, at, size, type, grow))
-    }
-    return Buffer.concat(parts)
-  }
-  return Buffer.concat([film.subarray(0, moovAt), grow(film, moovAt, film.length)])
-}
-
-function box(
-  bytes: Buffer,
-  at: number,
-  size: number,
-  type: string,
-  grow: (bytes: Buffer, start: number, end: number) => Buffer,
-): Buffer[] {
-  let body = bytes.subarray(at + 8, at + size)
-  let name = type
-  if (['moov', 'trak', 'mdia', 'minf', 'stbl'].includes(type)) body = grow(bytes, at + 8, at + size)
-  if (type === 'stco') {
-    name = 'co64'
+  return withTables(film, (type, body) => {
+    if (type !== 'stco') return [type, body]
     const count = body.readUInt32BE(4)
     const wide = Buffer.alloc(8 + count * 8)
     body.copy(wide, 0, 0, 8)
     for (let i = 0; i < count; i += 1) {
       wide.writeBigUInt64BE(BigInt(body.readUInt32BE(8 + i * 4)), 8 + i * 8)
     }
-    body = wide
+    return ['co64', wide]
+  })
+}
+
+/** The film with its sample description twice, the second from chunk `chunk` on. */
+function withTwoDescriptions(film: Buffer, chunk: number): Buffer {
+  return withTables(film, (type, body) => {
+    if (type === 'stsd') {
+      const twice = Buffer.concat([body, body.subarray(8)])
+      twice.writeUInt32BE(2, 4)
+      return [type, twice]
+    }
+    if (type !== 'stsc') return [type, body]
+    const runs: number[][] = []
+    for (let at = 8; at < body.length; at += 12) {
+      const [first, perChunk] = [body.readUInt32BE(at), body.readUInt32BE(at + 4)]
+      const next = at + 12 < body.length ? body.readUInt32BE(at + 12) : Number.POSITIVE_INFINITY
+      runs.push([first, perChunk, first < chunk ? 1 : 2])
+      if (first < chunk && chunk < next) runs.push([chunk, perChunk, 2])
+    }
+    const table = Buffer.alloc(8 + runs.length * 12)
+    table.writeUInt32BE(runs.length, 4)
+    runs.flat().forEach((value, i) => table.writeUInt32BE(value, 8 + i * 4))
+    return [type, table]
+  })
+}
+
+type Change = (type: string, body: Buffer) => readonly [type: string, body: Buffer]
+
+/** Changes boxes of a moov that is last in the film. */
+function withTables(film: Buffer, change: Change): Buffer {
+  const moovAt = film.lastIndexOf('moov') - 4
+  return Buffer.concat([film.subarray(0, moovAt), changeBoxes(film.subarray(moovAt), change)])
+}
+
+function changeBoxes(bytes: Buffer, change: Change): Buffer {
+  const parts: Buffer[] = []
+  for (let at = 0; at < bytes.length; at += bytes.readUInt32BE(at)) {
+    const type = bytes.toString('latin1', at + 4, at + 8)
+    const body = bytes.subarray(at + 8, at + bytes.readUInt32BE(at))
+    const parent = ['moov', 'trak', 'mdia', 'minf', 'stbl'].includes(type)
+    const [name, changed] = parent ? [type, changeBoxes(body, change)] : change(type, body)
+    const head = Buffer.alloc(8)
+    head.writeUInt32BE(changed.length + 8, 0)
+    head.write(name, 4, 'latin1')
+    parts.push(head, changed)
   }
-  const head = Buffer.alloc(8)
-  head.writeUInt32BE(body.length + 8, 0)
-  head.write(name, 4, 'latin1')
-  return [head, body]
+  return Buffer.concat(parts)
 }

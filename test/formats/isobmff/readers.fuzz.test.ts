@@ -1,0 +1,94 @@
+import { readFile } from 'node:fs/promises'
+import fc from 'fast-check'
+import { expect, it } from 'vitest'
+import { detectContainer } from '../../../server/formats/isobmff/detect-container.ts'
+import { readBoxes } from '../../../server/formats/isobmff/read-boxes.ts'
+import { readEsds } from '../../../server/formats/isobmff/read-esds.ts'
+import {
+  FragmentCollector,
+  readRandomAccess,
+  readSegmentIndex,
+} from '../../../server/formats/isobmff/read-fragments.ts'
+import { readMovie } from '../../../server/formats/isobmff/read-movie.ts'
+import { readSampleTable } from '../../../server/formats/isobmff/read-tables.ts'
+import {
+  EMPTY_TABLE,
+  expandSamples,
+  tableBytes,
+} from '../../../server/formats/isobmff/sample-table.ts'
+import { box } from '../../../server/formats/isobmff/write-box.ts'
+import { NearcastError } from '../../../server/lib/errors.ts'
+import { FUZZ_RUNS } from '../../support/fuzz-runs.ts'
+import { makeFilm } from '../../support/media.ts'
+
+function onlyRefuses(read: () => void): void {
+  try {
+    read()
+  } catch (error) {
+    expect(error).toBeInstanceOf(NearcastError)
+  }
+}
+
+it('any bytes in any box are read or refused', () => {
+  const readers: Record<string, (bytes: Uint8Array) => void> = {
+    sidx: (bytes) => readBoxes(bytes).forEach((each) => readSegmentIndex(bytes, each, 100)),
+    mfra: (bytes) => readBoxes(bytes).forEach((each) => readRandomAccess(bytes, each)),
+    esds: (bytes) => readBoxes(bytes).forEach((each) => readEsds(bytes, each)),
+    stbl: (bytes) => readBoxes(bytes).forEach((each) => readSampleTable(bytes, each)),
+    moov: (bytes) => readMovie(bytes),
+    moof: (bytes) => {
+      const tracks = [{ id: 1, samples: EMPTY_TABLE }]
+      const collector = new FragmentCollector(new Map(), tracks, 1000)
+      for (const each of readBoxes(bytes)) collector.add(bytes, each, 0)
+      expect(collector.table(1)?.count).toBeLessThanOrEqual(1000)
+    },
+    ftyp: (bytes) => detectContainer(bytes),
+  }
+  const inner = fc.constantFrom(
+    'tfra',
+    'traf',
+    'trak',
+    'mvhd',
+    'mvex',
+    'stsz',
+    'stts',
+    'stsc',
+    'stco',
+    'ctts',
+  )
+  const body = fc.oneof(
+    fc.uint8Array({ maxLength: 120 }),
+    fc
+      .array(fc.tuple(inner, fc.uint8Array({ maxLength: 40 })), { maxLength: 6 })
+      .map((boxes) => Buffer.concat(boxes.map(([type, bytes]) => box(type, bytes)))),
+  )
+  fc.assert(
+    fc.property(fc.constantFrom(...Object.keys(readers)), body, (type, bytes) => {
+      onlyRefuses(() => readers[type]?.(box(type, bytes)))
+    }),
+    { numRuns: FUZZ_RUNS * 5 },
+  )
+})
+
+it('a damaged moov never costs much more memory than it has bytes', async () => {
+  const film = await readFile(await makeFilm({ seconds: 2, bframes: 2, gop: 12 }))
+  const moov = film.subarray(film.lastIndexOf('moov') - 4)
+  const change = fc.tuple(
+    fc.integer({ min: 8, max: moov.length - 4 }),
+    fc.integer({ min: 0, max: 0xffffffff }),
+  )
+  fc.assert(
+    fc.property(fc.array(change, { minLength: 1, maxLength: 4 }), (changes) => {
+      const damaged = Buffer.from(moov)
+      for (const [at, value] of changes) damaged.writeUInt32BE(value, at)
+      onlyRefuses(() => {
+        for (const { samples } of readMovie(damaged).tracks) {
+          // Offsets of composition are one number a sample, and a run of the same needs eight bytes of the file.
+          expect(tableBytes(samples)).toBeLessThan(moov.length * 16 + 4 * 10_500_000)
+          expandSamples(samples, 0, Math.min(samples.count, 1000))
+        }
+      })
+    }),
+    { numRuns: FUZZ_RUNS },
+  )
+})
