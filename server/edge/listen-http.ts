@@ -1,6 +1,7 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../lib/clock.ts'
+import { listen } from '../lib/listen.ts'
 
 export interface ListenOptions {
   /** `0.0.0.0` and `::` both mean every address, IPv4 and IPv6. */
@@ -24,7 +25,7 @@ const HEADERS_TIMEOUT_MS = 20_000
 const KEEP_ALIVE_MS = 65_000
 const CLOSE_GRACE_MS = 5000
 
-/** A viewers' listener with node's strict parser; rejects with the system's error when the port is taken. */
+/** A viewers' listener with node's strict parser; throws `port-taken`. */
 export async function listenHttp(options: ListenOptions): Promise<HttpListener> {
   const server = createServer({
     maxHeaderSize: HEADER_BYTES_MAX,
@@ -49,9 +50,7 @@ export async function listenHttp(options: ListenOptions): Promise<HttpListener> 
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
     socket.end('HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
   })
-  await bind(server, options)
-  const address = server.address()
-  const port = typeof address === 'object' && address !== null ? address.port : options.port
+  const port = await listen(server, { name: 'http', host: options.host, port: options.port })
   return {
     port,
     close: (graceMs = CLOSE_GRACE_MS) =>
@@ -71,30 +70,6 @@ export async function listenHttp(options: ListenOptions): Promise<HttpListener> 
   }
 }
 
-async function bind(server: Server, { host, port }: ListenOptions): Promise<void> {
-  if (host !== '0.0.0.0' && host !== '::') {
-    await listen(server, host, port)
-    return
-  }
-  try {
-    await listen(server, '::', port)
-  } catch (error) {
-    // A machine without IPv6.
-    if (!isCode(error, 'EAFNOSUPPORT') && !isCode(error, 'EADDRNOTAVAIL')) throw error
-    await listen(server, '0.0.0.0', port)
-  }
-}
-
-function listen(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen({ host, port, ipv6Only: false }, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
-}
-
 function answerUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
@@ -110,8 +85,4 @@ function answerUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
   socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () =>
     socket.destroy(),
   )
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code
 }

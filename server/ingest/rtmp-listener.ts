@@ -1,6 +1,7 @@
-import { createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import type { Clock } from '../lib/clock.ts'
 import { describeError } from '../lib/errors.ts'
+import { listen } from '../lib/listen.ts'
 import type { Log } from '../lib/log.ts'
 import type { Metrics } from '../lib/metrics.ts'
 import type { StreamRegistry } from '../stream/registry.ts'
@@ -47,7 +48,7 @@ const LIMITS = {
 
 const CHECK_MS = 1000
 
-/** Listens for RTMP publishers and players; rejects with the system's error when the port is taken. */
+/** Listens for RTMP publishers and players; throws `port-taken`. */
 export async function startRtmpListener(deps: RtmpListenerDeps): Promise<RtmpListener> {
   const { registry, clock, metrics } = deps
   const log = deps.log.with({ part: 'rtmp' })
@@ -101,14 +102,14 @@ export async function startRtmpListener(deps: RtmpListenerDeps): Promise<RtmpLis
       new RtmpSession(id, socket, { ...shared, onClosed: () => void sessions.delete(id) }),
     )
   }
-  const server = await listen(deps.host, deps.port, accept)
+  const server = createServer(accept)
+  const port = await listen(server, { name: 'rtmp', host: deps.host, port: deps.port })
   server.on('error', (error) => log.error('rtmp listener', { error: describeError(error) }))
   const checking = clock.every(CHECK_MS, () => {
     for (const session of sessions.values()) session.check()
   })
-  const address = server.address()
   return {
-    port: typeof address === 'object' && address !== null ? address.port : deps.port,
+    port,
     sessions: () =>
       [...sessions.values()]
         .map((session) => session.info())
@@ -120,31 +121,4 @@ export async function startRtmpListener(deps: RtmpListenerDeps): Promise<RtmpLis
         for (const session of sessions.values()) session.close('the server stops', 'stopped')
       }),
   }
-}
-
-/** On all addresses of both families, or of IPv4 alone where the system has no IPv6. */
-async function listen(
-  host: string,
-  port: number,
-  accept: (socket: Socket) => void,
-): Promise<Server> {
-  if (host !== '0.0.0.0' && host !== '::') return listenOn(host, port, accept)
-  try {
-    return await listenOn('::', port, accept)
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined
-    if (code !== 'EAFNOSUPPORT' && code !== 'EADDRNOTAVAIL') throw error
-    return listenOn('0.0.0.0', port, accept)
-  }
-}
-
-function listenOn(host: string, port: number, accept: (socket: Socket) => void): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    const server = createServer(accept)
-    server.once('error', reject)
-    server.listen({ host, port }, () => {
-      server.off('error', reject)
-      resolve(server)
-    })
-  })
 }

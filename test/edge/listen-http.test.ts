@@ -38,7 +38,7 @@ test.each(['0.0.0.0', '::'])('%s answers on IPv4 and IPv6', async (host) => {
 
 test('a taken port is said so', async () => {
   const first = await listen('127.0.0.1')
-  await expect(listen('127.0.0.1', first.port)).rejects.toMatchObject({ code: 'EADDRINUSE' })
+  await expect(listen('127.0.0.1', first.port)).rejects.toMatchObject({ code: 'port-taken' })
   await first.close()
 })
 
