@@ -19,7 +19,8 @@ COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY server/cli server/cli
 COPY media media
-ENV NODE_ENV=production NEARCAST_CONFIG=/etc/nearcast.yaml NEARCAST_DATA_DIR=/data
+ENV NODE_ENV=production NEARCAST_CONFIG=/etc/nearcast.yaml NEARCAST_DATA_DIR=/data \
+    AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED=true
 USER node
 VOLUME /data
 # Viewers, publishers, console and API, remote edges.

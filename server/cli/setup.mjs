@@ -24,7 +24,11 @@ import { fileURLToPath } from 'node:url'
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 export const at = (...names) => join(ROOT, ...names)
 /** The environment given to everything that is started; `prepare` adds what it found. */
-export const env = { ...process.env }
+export const env = {
+  ...process.env,
+  // Its version is pinned: what later ones need is no news to who runs this one.
+  AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
+}
 
 const PACKAGES_STAMP = at('node_modules', '.nearcast-packages')
 const LOCK_FILE = at('.setup.lock')

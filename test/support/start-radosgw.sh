@@ -137,4 +137,5 @@ daemon rgw radosgw -c "$conf" -n client.rgw
 s3_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$port"); }
 until_works s3_answers
 echo ready
-cat >/dev/null
+# Not cat: bash would hold a signal back until it ends.
+while read -r _; do :; done
