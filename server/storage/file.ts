@@ -71,7 +71,7 @@ async function readFile(folder: string, key: string, options: ReadOptions): Prom
   signal.throwIfAborted()
   const real = await findFile(folder, key)
   const handle = real && (await open(real, READ_FLAGS).catch((error) => missingOr(error, key)))
-  if (!handle) throw new NearcastError('object-not-found', `${shown(key)}: not in ${folder}`)
+  if (!handle) throw new NearcastError('object-not-found', `${shown(key)}: there is no such object`)
   try {
     const facts = await handle.stat({ bigint: true })
     if (!facts.isFile()) throw new NearcastError('object-not-found', `${shown(key)}: not a file`)
