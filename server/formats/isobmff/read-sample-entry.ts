@@ -228,7 +228,8 @@ function readAudioFields(
 
 function contents(bytes: Uint8Array, box: Box | undefined, type: string): Uint8Array {
   if (box === undefined) throw broken(`a sample description has no ${type}`)
-  return bytes.slice(box.body, box.end)
+  // A copy: a Buffer's slice would keep the whole moov in memory for it.
+  return new Uint8Array(bytes.subarray(box.body, box.end))
 }
 
 function encrypted(what: string): RefusedDescription {

@@ -92,3 +92,13 @@ it('a damaged moov never costs much more memory than it has bytes', async () => 
     { numRuns: FUZZ_RUNS },
   )
 })
+
+it('what a movie keeps is a copy, not a view that holds the whole file in memory', async () => {
+  const film = await readFile(await makeFilm({ seconds: 2, bframes: 2, gop: 12 }))
+  const { tracks } = readMovie(film.subarray(film.lastIndexOf('moov') - 4))
+  for (const { descriptions } of tracks) {
+    const [description] = descriptions
+    if (description.kind === 'refused') throw new Error(description.reason)
+    expect(description.config.buffer.byteLength).toBe(description.config.length)
+  }
+})
