@@ -14,6 +14,9 @@ export interface RealS3 {
   readonly region: string
 }
 
+/** The script's exit code when Ceph can't be installed. */
+const MISSING = 3
+
 /** The S3 server that `npm run test:s3` has started. */
 export function realS3(): RealS3 {
   // oxlint-disable-next-line node/no-process-env -- how vitest's set-up hands it to the tests
@@ -27,6 +30,16 @@ export async function setup(): Promise<(() => Promise<void>) | undefined> {
   // oxlint-disable-next-line node/no-process-env -- how the tests, in threads of this process, get it
   const { env } = process
   if (env['NEARCAST_TEST_S3'] !== undefined) return undefined
+  const { real, stop } = await startRadosgw(3)
+  await makeBucket(real)
+  env['NEARCAST_TEST_S3'] = JSON.stringify(real)
+  return stop
+}
+
+/** A port that was free may be taken before Ceph binds it, and Ceph cannot choose its own: then it is tried with others. */
+async function startRadosgw(
+  attempts: number,
+): Promise<{ readonly real: RealS3; readonly stop: () => Promise<void> }> {
   const [port, monitorPort] = await freePorts()
   const accessKeyId = 'NEARCASTTESTKEY'
   const secretAccessKey = 'nearcast-test-secret'
@@ -36,20 +49,18 @@ export async function setup(): Promise<(() => Promise<void>) | undefined> {
   })
   const ended = once(server, 'exit')
   const ready = once(createInterface(server.stdout), 'line')
-  const first = await Promise.race([ready, ended])
-  if (first[0] !== 'ready') throw new Error(`no S3 server: ${first.join(' ')}`)
-  const real: RealS3 = {
-    endpoint: `http://127.0.0.1:${port}`,
-    accessKeyId,
-    secretAccessKey,
-    bucket: 'media',
-    region: 'us-east-1',
-  }
-  await makeBucket(real)
-  env['NEARCAST_TEST_S3'] = JSON.stringify(real)
-  return async () => {
+  const [first] = await Promise.race([ready, ended])
+  if (first === MISSING || (first !== 'ready' && attempts === 1))
+    throw new Error('no S3 server could be started; its own words are above')
+  if (first !== 'ready') return startRadosgw(attempts - 1)
+  const endpoint = `http://127.0.0.1:${port}`
+  const stop = async () => {
     server.stdin.end()
     await ended
+  }
+  return {
+    real: { endpoint, accessKeyId, secretAccessKey, bucket: 'media', region: 'us-east-1' },
+    stop,
   }
 }
 
