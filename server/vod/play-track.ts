@@ -60,8 +60,8 @@ export interface Visible {
   readonly startSeconds: number
 }
 
-/** AAC needs one or two frames before the first one that is heard; HE-AAC a third. */
-const AUDIO_PREROLL = 3
+/** A transform codec's frame is whole only with the one before it. More would lengthen the film for players that keep them. */
+const AUDIO_PREROLL = 1
 
 /** undefined when nothing is left to see. */
 export function visibleSpan(source: MovieTrack, samples: SampleTable): Visible | undefined {

@@ -73,11 +73,11 @@ describe('times in segments', () => {
     expect(Math.min(...times.compositions, ...times.durations)).toBeGreaterThanOrEqual(0)
   })
 
-  it('keep three frames of sound before an edit for the decoder, and tell players to drop them', () => {
+  it('keep one frame of sound before an edit for the decoder, and tell players to drop it', () => {
     const { visible, timing, presented } = shown('soun', { start: 512 })
-    expect(visible.first).toBe(2)
-    expect(timing.mediaTime).toBe(312)
-    expect(presented[0]).toBe(-312)
+    expect(visible.first).toBe(4)
+    expect(timing.mediaTime).toBe(112)
+    expect(presented[0]).toBe(-112)
   })
 
   it('wait as long as an empty edit says', () => {
