@@ -119,14 +119,16 @@ class HlsEngine implements Engine {
       if (data.details === ErrorDetails.BUFFER_STALLED_ERROR)
         this.#penalty = penaltyAfterStall(this.#penalty)
       if (!data.fatal && !playlistIsGone(data, player)) return
-      // A decoder that fails once is often well again after the buffer is made anew.
-      if (data.type === ErrorTypes.MEDIA_ERROR && this.#repairs < 2) {
+      const failure = failureOfHls(data, player)
+      // A decoder that fails once is often well again after the buffer is made anew; a codec it lacks does not come.
+      const repairable = data.type === ErrorTypes.MEDIA_ERROR && failure.kind !== 'unsupported'
+      if (repairable && this.#repairs < 2) {
         this.#repairs += 1
         hls.recoverMediaError()
         return
       }
       hls.stopLoad()
-      this.#options.onEvent({ kind: 'failed', failure: failureOfHls(data, player) })
+      this.#options.onEvent({ kind: 'failed', failure })
     })
     this.#on('seeking', () => this.#onSeeking())
     this.#on('pause', () => this.#onPause())
@@ -276,6 +278,12 @@ function failureOfHls(data: ErrorData, player: typeof Hls): SourceFailure {
   return {
     kind: unsupported ? 'unsupported' : 'decode',
     code: data.details,
-    message: data.error.message.slice(0, 300),
+    message: unsupported ? missingDecoder(data.error.message) : data.error.message.slice(0, 300),
   }
+}
+
+/** hls.js names the codecs in a sentence for programmers. */
+function missingDecoder(message: string): string {
+  const codecs = /\["([^"]{1,100})"/.exec(message)?.[1]
+  return `This browser has no decoder for ${codecs ?? 'its format'}.`
 }
