@@ -47,7 +47,7 @@ describe('the player in a browser', () => {
   it.each([
     [refusal(404, 'object-not-found', 'a.mp4'), 'There is no video at this address.', 'misspelt'],
     [refusal(415, 'media-unsupported', 'a.mp4: AVI is not read'), 'cannot be played', 'AVI is not'],
-    [playlistOf('hvc1.1.6.L120.90'), 'cannot be played', 'no decoder for hvc1'],
+    [playlistOf('hvc1.1.6.L120.90,mp4a.40.2'), 'cannot be played', 'no decoder for hvc1'],
   ])('says why it cannot play: %o', async (answer, sentence, detail) => {
     server.answers.set('/vod/a.mp4/index.m3u8', answer)
     const { page } = await openPage(`${server.url}/watch/vod/a.mp4`)
@@ -202,6 +202,6 @@ async function facts(page: Page) {
 }
 
 function playlistOf(codecs: string) {
-  const body = `#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000,CODECS="${codecs}"\nmedia.m3u8\n`
+  const body = `#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000,CODECS="${codecs}"\n../film.mp4/media.m3u8\n`
   return { status: 200, type: 'application/vnd.apple.mpegurl', body }
 }
