@@ -56,7 +56,7 @@ export function isReached(
     return true
   }
   if (until.part === undefined) return !last.open
-  return last.parts.length > until.part || (last.gap && until.part === 0)
+  return last.gap || last.parts.length > until.part
 }
 
 /**

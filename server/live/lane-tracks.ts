@@ -63,3 +63,14 @@ export function chooseTracks(tracks: readonly Track[]): Chosen {
     audio: tracks.find((track) => track.kind === 'audio'),
   }
 }
+
+const EMPTY = new Uint8Array()
+
+/** The same decoder, fed the same way. */
+export function sameTrack(
+  a: VideoTrack | AudioTrack | undefined,
+  b: VideoTrack | AudioTrack | undefined,
+): boolean {
+  const sameBytes = Buffer.compare(a?.config ?? EMPTY, b?.config ?? EMPTY) === 0
+  return a?.id === b?.id && a?.codec === b?.codec && a?.timescale === b?.timescale && sameBytes
+}

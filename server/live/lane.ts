@@ -241,3 +241,8 @@ export class Lane {
     )
   }
 }
+
+/** How long samples last together. */
+export function ticksOf(samples: readonly Sample[]): number {
+  return samples.reduce((sum, { duration }) => sum + duration, 0)
+}

@@ -85,8 +85,7 @@ export function measure(window: LiveWindow, rendition: Rendition): Measured {
   let seconds = 0
   let samples = 0
   let peak = 0
-  // One segment says nothing of the next, and the very first of a window is cut short.
-  let independent = listed.length > 1
+  let independent = true
   for (const segment of listed) {
     bytes += segment.byteLength
     seconds += segment.durationSeconds

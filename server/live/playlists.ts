@@ -1,6 +1,7 @@
 import { gzipSync } from 'node:zlib'
 import {
   END_LIST,
+  type PlaylistPart,
   writePlaylistHead,
   writePlaylistSegment,
   writePreloadHint,
@@ -15,7 +16,7 @@ import {
   partUri,
   segmentUri,
 } from './address.ts'
-import { firstListed, nextPart, type Rendition, type Segment } from './segment.ts'
+import { firstListed, gapPartCount, nextPart, type Rendition, type Segment } from './segment.ts'
 import type { LiveWindow } from './window.ts'
 
 /** Rendered once for each version of the window, however many ask. */
@@ -201,16 +202,29 @@ class MediaView {
       gap: segment.gap,
       map: withMap || segment.initChanged ? segment.init : undefined,
       startedAt: segment.startedAt,
-      parts: withParts
-        ? segment.parts.map((part) => ({
-            uri: partUri(rendition.id, segment.epoch, segment.sequence, part.index),
-            durationSeconds: part.durationSeconds,
-            independent: part.independent,
-          }))
-        : [],
+      parts: withParts ? this.#parts(rendition, segment) : [],
     })
     if (plain) this.#texts.set(segment, text)
     return text
+  }
+
+  #parts(rendition: Rendition, segment: Segment): readonly PlaylistPart[] {
+    const uriOf = (index: number) => partUri(rendition.id, segment.epoch, segment.sequence, index)
+    const missing = gapPartCount(segment, this.#window.partTargetSeconds ?? 1)
+    if (missing > 0) {
+      const durationSeconds = segment.durationSeconds / missing
+      return Array.from({ length: missing }, (_, index) => ({
+        uri: uriOf(index),
+        durationSeconds,
+        independent: false,
+        gap: true,
+      }))
+    }
+    return segment.parts.map(({ index, durationSeconds, independent }) => ({
+      uri: uriOf(index),
+      durationSeconds,
+      independent,
+    }))
   }
 
   #tail(
@@ -241,8 +255,8 @@ class MediaView {
       const last = other.segments.at(-1)
       if (other.id === rendition.id || other.retired || !last) continue
       const uri = mediaPlaylistUri({ ...this.#name, rendition: other.id })
-      const lastPart = last.parts.length > 0 ? last.parts.length - 1 : undefined
-      text += writeRenditionReport(uri, last.sequence, lastPart)
+      const missing = gapPartCount(last, this.#window.partTargetSeconds ?? 1)
+      text += writeRenditionReport(uri, last.sequence, Math.max(last.parts.length, missing) - 1)
     }
     return text
   }

@@ -53,3 +53,18 @@ export function nextPart(rendition: Rendition): { sequence: number; index: numbe
     ? { sequence: last.sequence, index: last.parts.length }
     : { sequence: last.sequence + 1, index: 0 }
 }
+
+/** Parts that are listed as missing of a segment that is a gap: none longer than the target; 0 for another segment. */
+export function gapPartCount(segment: Segment, partTargetSeconds: number): number {
+  return segment.gap
+    ? Math.max(1, Math.ceil(segment.durationSeconds / partTargetSeconds - 1e-6))
+    : 0
+}
+
+/** Seconds of media that are there. */
+export function mediaSeconds(rendition: Rendition): number {
+  return rendition.segments.reduce(
+    (sum, segment) => (segment.gap ? sum : sum + segment.durationSeconds),
+    0,
+  )
+}

@@ -1,13 +1,20 @@
 import type { Frame } from '../codecs/frame.ts'
-import type { AudioTrack, Track, VideoTrack } from '../codecs/track.ts'
+import type { Track, VideoTrack } from '../codecs/track.ts'
 import { writeInit } from '../formats/isobmff/write-init.ts'
 import type { Clock } from '../lib/clock.ts'
 import { describeError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { initUri } from './address.ts'
 import { AudioFollower } from './audio-follower.ts'
-import { type Cut, Lane, type Sample } from './lane.ts'
-import { audioGrid, type Chosen, chooseTracks, factsOf, VIDEO_TIMESCALE } from './lane-tracks.ts'
+import { type Cut, Lane, type Sample, ticksOf } from './lane.ts'
+import {
+  audioGrid,
+  type Chosen,
+  chooseTracks,
+  factsOf,
+  sameTrack,
+  VIDEO_TIMESCALE,
+} from './lane-tracks.ts'
 import { LeadTimeline } from './lead-timeline.ts'
 import { choosePartTarget } from './part-target.ts'
 import { SampleClock } from './sample-clock.ts'
@@ -32,6 +39,9 @@ export interface SegmenterOptions {
 const REORDER_MAX_MS = 10_000
 /** A segment never holds more: the window's bound works on whole segments. */
 const SEGMENT_BYTES_MAX = 48 * 1024 * 1024
+
+const LEAD_IN_MS = 200
+const NO_DISCONTINUITY = { discontinuity: false, discontinuitySequence: 0 } as const
 
 /** The picture whose length is known only when the next one comes. */
 type Held = Omit<Sample, 'duration'>
@@ -291,11 +301,6 @@ export class Segmenter {
   #afterPart(endDts: number): void {
     const lead = this.#lead
     if (!lead || this.#cutting) return
-    const segments = this.#window.rendition(lead.id)?.segments
-    // hls.js takes no playlist without a complete segment: the very first one of a window is its first part, so that
-    // the picture is there after a fifth of a second and not after a group of pictures. The price is one segment
-    // without a key frame behind it.
-    const isFirst = segments?.length === 1 && segments[0]?.open === true
     const part = this.#window.partTargetSeconds ?? 1
     const { segmentSeconds } = this.#options
     const full = !this.#chosen.video && lead.segmentSeconds + part / 2 >= segmentSeconds
@@ -303,7 +308,7 @@ export class Segmenter {
     // a stream whose key frames are further apart than its first ones promised can't have both, and the first is a must.
     const tooLong = lead.segmentSeconds + part > this.#targets.longestSegmentSeconds
     if (tooLong && this.#chosen.video) this.#targets.exceed()
-    if (isFirst || full || tooLong || lead.segmentBytes > SEGMENT_BYTES_MAX) this.#forceCut(endDts)
+    if (full || tooLong || lead.segmentBytes > SEGMENT_BYTES_MAX) this.#forceCut(endDts)
   }
 
   /** A segment ends here, key frame or not. */
@@ -316,6 +321,7 @@ export class Segmenter {
 
   #cut(lead: Lane, dts: number): void {
     const atMs = (dts * 1000) / lead.timescale + this.#reorderMs
+    if (this.#sequence === 0) this.#leadIn(lead, atMs)
     if (this.#discontinuity) this.#discontinuitySequence++
     this.#wall.slew()
     const cut: Cut = {
@@ -328,6 +334,22 @@ export class Segmenter {
     this.#discontinuity = false
     lead.cutNow(cut)
     this.#follower?.lane.cutLater(cut)
+  }
+
+  /**
+   * hls.js takes no playlist without a complete segment, and the first one is complete only after a group of pictures
+   * (8.3 s of an untouched OBS); nor does it join among the parts of a segment before which no part is listed. So a
+   * window begins with a segment that is missing: it costs nobody anything, and the picture is there with the first
+   * parts. (A first segment of one part was tried: who came before the second key frame waited for it.)
+   */
+  #leadIn(lead: Lane, atMs: number): void {
+    const startMs = atMs - LEAD_IN_MS
+    const startedAt = this.#wall.at(startMs)
+    const sequence = this.#sequence++
+    for (const lane of this.#follower ? [lead, this.#follower.lane] : [lead]) {
+      lane.cutNow({ sequence, atMs: startMs, startedAt, ...NO_DISCONTINUITY })
+      lane.finish(atMs)
+    }
   }
 
   #checkJump(rawMs: number): void {
@@ -373,18 +395,4 @@ export class Segmenter {
     this.#wall.anchor()
     this.#follower?.anchor(this.#timeline.offsetMs, startMs)
   }
-}
-
-const EMPTY = new Uint8Array()
-
-function sameTrack(
-  a: VideoTrack | AudioTrack | undefined,
-  b: VideoTrack | AudioTrack | undefined,
-): boolean {
-  const sameBytes = Buffer.compare(a?.config ?? EMPTY, b?.config ?? EMPTY) === 0
-  return a?.id === b?.id && a?.codec === b?.codec && a?.timescale === b?.timescale && sameBytes
-}
-
-function ticksOf(samples: readonly Sample[]): number {
-  return samples.reduce((sum, { duration }) => sum + duration, 0)
 }

@@ -1,5 +1,5 @@
 import { assertNever, NearcastError } from '../lib/errors.ts'
-import { firstListed, type Part, type Rendition, type Segment } from './segment.ts'
+import { firstListed, mediaSeconds, type Part, type Rendition, type Segment } from './segment.ts'
 import type {
   PartEvent,
   RenditionFacts,
@@ -88,15 +88,17 @@ export class LiveWindow {
     return this.#waiters.size
   }
 
-  /** Everything a player needs is there: each rendition has a complete segment (hls.js takes no playlist without one). */
+  /**
+   * Everything a player needs is there. hls.js begins PART-HOLD-BACK behind the end: before there is so much media it
+   * would ask for what was before the first part, and rest for a second.
+   */
   get playable(): boolean {
     const alive = this.renditions.filter((rendition) => !rendition.retired)
-    return (
-      alive.length > 0 &&
-      this.currentTarget !== undefined &&
-      this.partTargetSeconds !== undefined &&
-      alive.every((rendition) => rendition.segments.some((segment) => !segment.open))
-    )
+    const { partTargetSeconds } = this
+    if (alive.length === 0 || this.currentTarget === undefined || partTargetSeconds === undefined)
+      return false
+    const enough = this.ended ? 0 : 3 * partTargetSeconds
+    return alive.every((rendition) => mediaSeconds(rendition) > enough)
   }
 
   /** Throws `origin-failed` when the event doesn't follow from what was applied before. */

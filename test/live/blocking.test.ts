@@ -200,7 +200,7 @@ describe('a stream that nobody sends', () => {
     const publisher = live.publish()
     const answer = live.get('/live/main/index.m3u8')
     expect(await answered(answer)).toBeUndefined()
-    await publisher.send(MEDIA, 0, 400)
+    await publisher.send(MEDIA, 0, 1000)
     expect((await answer).status).toBe(200)
   })
 

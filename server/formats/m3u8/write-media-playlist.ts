@@ -3,6 +3,8 @@ export interface PlaylistPart {
   readonly uri: string
   readonly durationSeconds: number
   readonly independent: boolean
+  /** It is missing, as all of its segment. */
+  readonly gap?: boolean | undefined
 }
 
 /** A segment with the tags that apply to it; an open one has no EXTINF yet. */
@@ -75,7 +77,7 @@ export function writePlaylistSegment(segment: PlaylistSegment): string {
 }
 
 export function writePlaylistPart(part: PlaylistPart): string {
-  const independent = part.independent ? ',INDEPENDENT=YES' : ''
+  const independent = part.gap ? ',GAP=YES' : part.independent ? ',INDEPENDENT=YES' : ''
   return `#EXT-X-PART:DURATION=${decimal(part.durationSeconds)},URI="${part.uri}"${independent}\n`
 }
 
