@@ -33,7 +33,8 @@ export function openMemoryStore({ clock }: { readonly clock: Clock }): ObjectSto
       checkRange(range)
       signal.throwIfAborted()
       const object = stored.get(key)
-      if (!object) throw new NearcastError('object-not-found', `${shown(key)}: there is no such object`)
+      if (!object)
+        throw new NearcastError('object-not-found', `${shown(key)}: there is no such object`)
       const { info, bytes } = object
       if (ifMatch !== undefined && ifMatch !== info.etag)
         throw new NearcastError(

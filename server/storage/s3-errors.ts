@@ -48,18 +48,19 @@ export function storeErrorOf(error: unknown, place: S3Place): unknown {
   const status = statusOf(error)
   const name = error.name
   const at = `${place.bucket} at ${place.service}`
-  const object = place.key === undefined ? at : `${shown(place.key)} in ${at}`
+  const key = shown(place.key ?? '')
+  const object = place.key === undefined ? at : `${key} in ${at}`
   const as = (code: ErrorCode, message: string) => new NearcastError(code, message)
 
   const cure = DENIED.get(name)
   if (cure !== undefined) return as('store-denied', `${at}: ${cure}`)
   if (name === 'NoSuchBucket') return as('bucket-not-found', `${at}: there is no such bucket`)
   if (name === 'PreconditionFailed' || status === 412)
-    return as('object-changed', `${shown(place.key ?? '')}: expected "${place.ifMatch ?? ''}", it has another etag`)
+    return as('object-changed', `${key}: expected "${place.ifMatch ?? ''}", it has another etag`)
   if (name === 'InvalidRange' || status === 416)
-    return as('range-not-satisfiable', `${shown(place.key ?? '')}: the range lies outside`)
+    return as('range-not-satisfiable', `${key}: the range lies outside`)
   if (name === 'NoSuchKey' || name === 'NotFound' || status === 404)
-    return as('object-not-found', `${shown(place.key ?? '')}: there is no such object`)
+    return as('object-not-found', `${key}: there is no such object`)
   if (name === 'InvalidArgument' && place.cursor !== undefined)
     return as('bad-request', `${JSON.stringify(place.cursor)} is no cursor of a listing`)
   if (status === 401 || status === 403) return as('store-denied', `${at}: ${FORBIDDEN}`)
