@@ -152,6 +152,9 @@ function notYet(config: Config): string[] {
   if (config.redis) said.push('redis: not in this version; the change log is a file')
   if (config.live.record !== undefined)
     said.push('live.record: not in this version; nothing is recorded')
+  for (const { kind, id } of config.distributions)
+    if (kind === 'rtmp')
+      said.push(`distributions.${id}: stored media over RTMP is not in this version`)
   return said
 }
 

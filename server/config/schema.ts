@@ -59,7 +59,7 @@ export const settingsSchema = z.strictObject({
     .strictObject({
       host: host('Address for viewers.', '0.0.0.0'),
       port: port({
-        description: 'Port for viewers over TLS; off unless given.',
+        description: 'Port for viewers over TLS; off unless given. Not in this version.',
         env: 'NEARCAST_HTTPS_PORT',
       }),
       cert: text({
@@ -114,7 +114,7 @@ export const settingsSchema = z.strictObject({
       url: url(
         /^rediss?:/i,
         'a redis:// or rediss:// address',
-        'Redis or Valkey that carries the change log between machines; a file unless given.',
+        'Redis or Valkey that carries the change log between machines; a file unless given. Not in this version.',
         'NEARCAST_REDIS_URL',
       ),
     })
@@ -139,14 +139,15 @@ export const settingsSchema = z.strictObject({
         description: 'How long a stream waits for its publisher to come back before it ends.',
       }).prefault('1m'),
       ladder: choice(['auto', 'off'], {
-        description: 'Smaller renditions beside the source.',
+        description: 'Smaller renditions beside the source. Not in this version.',
       }).default('auto'),
       record: pattern(/^[a-z0-9][a-z0-9_-]{0,63}$/i, {
-        description: 'Origin that live streams are recorded to; `off` records nothing.',
+        description:
+          'Origin that live streams are recorded to; `off` records nothing. Not in this version.',
         expected: 'an origin (s3 or file), or off',
       }).default('off'),
       retention: seconds(0, 3_153_600_000, {
-        description: 'How long recordings are kept; 0 keeps them.',
+        description: 'How long recordings are kept; 0 keeps them. Not in this version.',
       }).prefault(0),
     })
     .prefault({}),
@@ -162,7 +163,7 @@ export const settingsSchema = z.strictObject({
     .strictObject({
       memoryBytes: bytes(8 * MIB, TIB, { description: 'Memory for the cache.' }).prefault('512MiB'),
       diskBytes: bytes(0, 1024 * TIB, {
-        description: 'Disk for the cache; 0 for none.',
+        description: 'Disk for the cache; 0 for none. Not in this version.',
       }).prefault('10GiB'),
       sliceBytes: bytes(64 * KIB, 64 * MIB, {
         description: 'Large objects are kept in slices of this size.',

@@ -91,7 +91,9 @@ export const behaviorSchema = z
         cookies: nameSet({ description: 'Cookies in the cache key and sent on.' }).default('none'),
       })
       .prefault({}),
-    compress: flag({ description: 'Compress text for viewers that accept it.' }).default(false),
+    compress: flag({
+      description: 'Compress text for viewers that accept it. Not in this version.',
+    }).default(false),
     strip: pattern(/^(?:|\/[^\s\p{Cc}]*[^\s\p{Cc}/])$/u, {
       description: 'Taken off the front of the path before the origin sees it.',
       expected: 'an absolute path without a slash at its end',
