@@ -116,7 +116,7 @@ export async function createLivePackager(deps: LivePackagerDeps): Promise<LivePa
     end: (name) => channels.get(name)?.end(),
     save: async () => {
       for (const channel of channels.values()) channel.freeze()
-      if (stateDir !== undefined) await saveWindows(stateDir, windows(), clock)
+      if (stateDir !== undefined) await saveWindows(stateDir, windows(), { clock, log })
     },
     close: () => {
       observing[Symbol.dispose]()

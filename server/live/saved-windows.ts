@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -6,31 +7,42 @@ import { describeError, NearcastError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { readTail, writeTailEvent, writeTailHead } from './tail.ts'
 import { LiveWindow, type WindowLimits } from './window.ts'
+import type { WindowEvent } from './window-event.ts'
 
 const SUFFIX = '.window'
 /** Players of a stream that stood still longer than this have given up. */
 const OLD_MS = 10 * 60_000
 
-/** Writes each window into a file of `folder`: whole or not at all. */
+/** Writes each window into a file of `folder`: whole or not at all. One that can't be written keeps no other from it. */
 export async function saveWindows(
   folder: string,
   windows: readonly LiveWindow[],
-  clock: Clock,
+  deps: { readonly clock: Clock; readonly log: Log },
 ): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 })
   for (const window of windows) {
-    const path = join(folder, `${Buffer.from(window.name).toString('base64url')}${SUFFIX}`)
-    const events = [...window.snapshot(), { kind: 'saved', at: clock.now() } as const]
-    const file = await open(`${path}.new`, 'w', 0o600)
     try {
-      await file.writev([writeTailHead()])
-      for (const event of events) await file.writev([...writeTailEvent(event)])
-      await file.sync()
-    } finally {
-      await file.close()
+      await saveWindow(folder, window, deps.clock.now())
+    } catch (error) {
+      const reason = describeError(error)
+      deps.log.error('a live window cannot be saved', { stream: window.name, reason })
     }
-    await rename(`${path}.new`, path)
   }
+}
+
+async function saveWindow(folder: string, window: LiveWindow, at: number): Promise<void> {
+  const name = createHash('sha256').update(window.name).digest('hex').slice(0, 32)
+  const path = join(folder, `${name}${SUFFIX}`)
+  const events: readonly WindowEvent[] = [...window.snapshot(), { kind: 'saved', at }]
+  const file = await open(`${path}.new`, 'w', 0o600)
+  try {
+    await file.writev([writeTailHead()])
+    for (const event of events) await file.writev([...writeTailEvent(event)])
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await rename(`${path}.new`, path)
 }
 
 /**
