@@ -36,6 +36,19 @@ it('no page points at a file that is not there', () => {
   expect(missing).toEqual([])
 })
 
+it('package-lock.json names the packages of every platform, which npm ci insists on', () => {
+  interface Entry {
+    readonly optionalDependencies?: Readonly<Record<string, string>>
+  }
+  const packages: Readonly<Record<string, Entry>> = JSON.parse(text('package-lock.json')).packages
+  const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
+    Object.keys(optionalDependencies).filter(
+      (name) => !packages[`node_modules/${name}`] && !packages[`${path}/node_modules/${name}`],
+    ),
+  )
+  expect(missing).toEqual([])
+})
+
 it('the README names commands that exist', () => {
   const named = [...text('README.md').matchAll(/npm (?:run )?([\w:]+)/g)].map(
     ([, name = '']) => name,
