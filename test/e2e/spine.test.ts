@@ -127,7 +127,8 @@ it('keeps going through a restart: the playlist continues, without an end', asyn
   const after = await mediaPlaylist(origin)
   expect(after).not.toContain('#EXT-X-ENDLIST')
   expect(sequenceOf(after)).toBeGreaterThanOrEqual(sequenceOf(before))
-  const segment = /^[^#\s]+\.m4s$/m.exec(after)?.[0]
+  // The oldest may be the gap that a window begins with.
+  const segment = after.match(/^[^#\s]+\.m4s$/gm)?.at(-1)
   const bytes = await fetch(`${origin.http}/live/main/${segment}`)
   expect(bytes.status).toBe(200)
   await bytes.arrayBuffer()
