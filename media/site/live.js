@@ -15,3 +15,14 @@ async function look() {
   setTimeout(look, 4000 + Math.random() * 2000)
 }
 look()
+
+// Media that lies in a bucket or another folder has no sample: then the page says where its films are.
+async function checkSample() {
+  const answer = await fetch('/vod/sample.mp4/index.m3u8').catch(() => undefined)
+  if (answer?.status !== 404) return
+  document.querySelector('.frame').remove()
+  document.querySelector('.lead').textContent =
+    'Films of your bucket or folder play at /watch/vod/NAME.mp4, cut into HLS while you watch.'
+  for (const link of document.querySelectorAll('a[href="/watch/vod/sample.mp4"]')) link.remove()
+}
+checkSample()
