@@ -8,6 +8,7 @@ import {
   constants,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -52,6 +53,9 @@ export class Stop extends Error {
 
 /** Makes sure of what a command needs; takes the lock only when something is missing. */
 export async function prepare(needs) {
+  // Without a HOME, Chromium and others write where they stand.
+  if (needs.ffmpeg === 'needed' && !env.HOME)
+    env.HOME = mkdtempSync(join(tmpdir(), 'nearcast-home-'))
   const todo = () => [
     ...(packagesReady() ? [] : [installPackages]),
     ...(needs.ffmpeg && !findFfmpeg() ? [() => installFfmpeg(needs.ffmpeg)] : []),
