@@ -1,4 +1,4 @@
-import { S3Client } from '@aws-sdk/client-s3'
+import { CopyObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { Upload } from '@aws-sdk/lib-storage'
 import { createReadStream } from 'node:fs'
 import { Agent, get } from 'node:http'
@@ -15,8 +15,11 @@ import { frameWithPicture, installSight } from './sight.ts'
 
 // A 10-minute 1080p MP4 with moov at its end, in radosgw: the first HLS segment from cold, 30 ms away; then Chromium, on loopback.
 const KEY = 'numbered.mp4'
+const OTHER_KEY = 'other.mp4'
 const ROUNDS = 5
 const ONE_WAY_MS = 15
+/** A server that has just said that it is ready still loads what it needs later; it is given this long. */
+const STARTED_MS = 2000
 const SEEKS = 10
 
 const film = await makeNumberedFilm()
@@ -40,6 +43,8 @@ async function upload({ endpoint, region, bucket, ...credentials }: RealS3, path
     ContentType: 'video/mp4',
   }
   await new Upload({ client, params }).done()
+  const copy = { Bucket: bucket, Key: OTHER_KEY, CopySource: `${bucket}/${KEY}` }
+  await client.send(new CopyObjectCommand(copy))
   client.destroy()
 }
 
@@ -58,24 +63,38 @@ function startOn({ bucket, region, accessKeyId, secretAccessKey }: RealS3, endpo
 async function benchFirstSegment(from: RealS3): Promise<Row[]> {
   const wire = await startDelayProxy(Number(new URL(from.endpoint).port), ONE_WAY_MS)
   const counter = await startCountingProxy(wire.port)
-  const rounds = []
-  for (let round = 0; round < ROUNDS; round++) rounds.push(await coldRound(from, counter))
+  const first: Opening[] = []
+  const next: Opening[] = []
+  for (let round = 0; round < ROUNDS; round++) {
+    await using server = await startOn(from, `http://127.0.0.1:${counter.port}`)
+    await systemClock.sleep(STARTED_MS)
+    first.push(await openFilm(server.http, KEY, counter))
+    next.push(await openFilm(server.http, OTHER_KEY, counter))
+  }
   await counter.close()
   await wire.close()
-  const totals = rounds.map((round) => round.totalMs)
-  const reads = Math.max(...rounds.map((round) => round.reads.length))
-  const [last] = rounds.slice(-1)
-  for (const step of last?.steps ?? []) console.log(step)
-  for (const read of last?.reads ?? []) console.log(`  S3: ${read}`)
+  for (const step of [...(first.at(-1)?.steps ?? []), ...(next.at(-1)?.steps ?? [])])
+    console.log(step)
+  const reads = Math.max(...[...first, ...next].map((opening) => opening.reads))
+  const row = (figure: string, openings: readonly Opening[]) => {
+    const totals = openings.map((opening) => opening.totalMs)
+    return atMost(figure, 150, median(totals), 'ms', list(totals))
+  }
   return [
-    atMost('first HLS segment from cold, 30 ms', 150, median(totals), 'ms', list(totals)),
+    row('first HLS segment from cold, 30 ms: first film of a process', first),
+    row('first HLS segment from cold, 30 ms: next film', next),
     atMost('S3 reads up to the end of it', 3, reads, 'reads'),
   ]
 }
 
-/** Main playlist, media playlist, init section, first segment, one after the other on one connection, at a server just started. */
-async function coldRound(from: RealS3, counter: CountingProxy) {
-  await using server = await startOn(from, `http://127.0.0.1:${counter.port}`)
+interface Opening {
+  readonly totalMs: number
+  readonly reads: number
+  readonly steps: readonly string[]
+}
+
+/** Main playlist, media playlist, init section and first segment of a film nobody asked for yet, one after the other on one connection. */
+async function openFilm(server: string, key: string, counter: CountingProxy): Promise<Opening> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   const steps: string[] = []
   const began = systemClock.monotonic()
@@ -87,14 +106,15 @@ async function coldRound(from: RealS3, counter: CountingProxy) {
     steps.push(`  ${url.pathname}: ${ms} ms, ${bytes.length} B`)
     return bytes
   }
-  const main = new URL(`${server.http}/vod/${KEY}/index.m3u8`)
+  const main = new URL(`${server}/vod/${key}/index.m3u8`)
   const media = uriIn(await take(main), main, /^#EXT-X-STREAM-INF.*\n(\S+)/m)
   const playlist = await take(media)
   await take(uriIn(playlist, media, /#EXT-X-MAP:URI="([^"]+)"/))
   await take(uriIn(playlist, media, /^#EXTINF.*\n(\S+)/m))
   const totalMs = systemClock.monotonic() - began
   agent.destroy()
-  return { totalMs, reads: [...counter.reads], steps }
+  steps.push(...counter.reads.map((read) => `    S3: ${read}`))
+  return { totalMs, reads: counter.reads.length, steps }
 }
 
 /** The address that a line of a playlist names, relative to the playlist's own. */

@@ -16,7 +16,7 @@ const PLAYED_SECONDS = 0.15
 const SENTENCE = 90
 
 type Outcome =
-  | { readonly kind: 'plays' }
+  | { readonly kind: 'plays'; readonly soundOnly: boolean }
   /** Said in words, by the server or by the player. */
   | { readonly kind: 'refused'; readonly sentence: string }
   | { readonly kind: 'neither'; readonly state: string }
@@ -65,7 +65,7 @@ async function ask(url: string): Promise<string> {
   counts[outcome.kind] += 1
   switch (outcome.kind) {
     case 'plays':
-      return `${status} plays`
+      return `${status} plays${outcome.soundOnly ? ' (sound)' : ''}`
     case 'refused':
       return `${status} ${outcome.sentence.slice(0, SENTENCE)}`
     case 'neither':
@@ -92,8 +92,9 @@ async function openInChromium(on: Browser, url: string): Promise<Outcome> {
     let state = 'no player'
     while (systemClock.monotonic() < until) {
       const seen = await page.evaluate(look)
-      if (seen.played > PLAYED_SECONDS || seen.ended) return { kind: 'plays' }
-      if (seen.message !== undefined) return { kind: 'refused', sentence: seen.message }
+      if (seen.played > PLAYED_SECONDS || (seen.ended && seen.played > 0))
+        return { kind: 'plays', soundOnly: seen.soundOnly }
+      if (seen.message) return { kind: 'refused', sentence: seen.message }
       state = seen.state
       await systemClock.sleep(50)
     }
@@ -114,7 +115,9 @@ function look() {
   return {
     played,
     ended: video?.ended ?? false,
+    soundOnly: video?.videoWidth === 0,
     state: JSON.stringify(state ?? 'no player'),
-    message: error && `${error.error}: ${error.message || error.code}`,
+    // What the viewer reads.
+    message: error && `${player?.shadowRoot?.querySelector('.sentence')?.textContent ?? ''}`.trim(),
   }
 }
