@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, IncomingMessage, type ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../lib/clock.ts'
 import { listen } from '../lib/listen.ts'
@@ -37,10 +37,20 @@ export async function listenHttp(options: ListenOptions): Promise<HttpListener> 
     noDelay: true,
     insecureHTTPParser: false,
     requireHostHeader: true,
+    IncomingMessage: ViewerRequest,
   })
   const upgraded = new Set<Duplex>()
-  server.on('request', options.handle)
+  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    // Node drops what came behind such a request in the same packet, so that the connection is of no more use.
+    if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false
+    if (hasOneHost(request)) options.handle(request, response)
+    else response.writeHead(400, { connection: 'close', 'content-length': 0 }).end()
+  })
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    if (!hasOneHost(request)) {
+      socket.end(UNREADABLE)
+      return
+    }
     upgraded.add(socket)
     socket.once('close', () => upgraded.delete(socket))
     options.upgrade(request, socket, head)
@@ -69,6 +79,41 @@ export async function listenHttp(options: ListenOptions): Promise<HttpListener> 
       }),
   }
 }
+
+/**
+ * RFC 9110 §7.8: an offer of another protocol may be passed over, and all but WebSocket are: `curl --http2` and Java's client offer
+ * h2c with each request. Node asks for `upgrade` behind the header; Node 24 has `shouldUpgradeCallback` for this.
+ */
+class ViewerRequest extends IncomingMessage {
+  #offered = false
+
+  get upgrade(): boolean {
+    if (!this.#offered) return false
+    return this.method === 'CONNECT' || WEBSOCKET.test(this.headers.upgrade ?? '')
+  }
+
+  set upgrade(offered: boolean | null) {
+    // Node's constructor says null, before there is a field here to write to.
+    if (offered) this.#offered = true
+  }
+}
+
+const WEBSOCKET = /(?:^|,)\s*websocket\s*(?:,|$)/i
+
+/** RFC 9112 §3.2: a second Host or an invalid one is 400: the tier before this one may have gone by the other. */
+function hasOneHost(request: IncomingMessage): boolean {
+  const { rawHeaders } = request
+  let hosts = 0
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]
+    if (name?.length === 4 && name.toLowerCase() === 'host') hosts++
+  }
+  return hosts <= 1 && HOST.test(request.headers.host ?? '')
+}
+
+// RFC 3986 §3.2.2, with a port.
+const HOST = /^(?:[\w.~!$&'()*+,;=%-]*|\[[\w.~!$&'()*+,;=:-]+\])(?::\d*)?$/
+const UNREADABLE = 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'
 
 function answerUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {

@@ -56,6 +56,43 @@ test.each([
   await listener.close()
 })
 
+// RFC 9112 §3.2
+test.each([
+  ['two', 'Host: a\r\nhost: b'],
+  ['one with a space', 'Host: a b'],
+  ['one with a path', 'Host: a/b'],
+])('%s for a host is 400, also with an upgrade', async (_what, fields) => {
+  const listener = await listen('127.0.0.1')
+  for (const more of ['Connection: close', 'Connection: Upgrade\r\nUpgrade: websocket']) {
+    const answer = await exchange(listener.port, `GET / HTTP/1.1\r\n${fields}\r\n${more}\r\n\r\n`)
+    expect(answer).toMatch(/^HTTP\/1.1 400 /)
+  }
+  await listener.close()
+})
+
+test.each(['a.example:8080', '[::1]:80', '[fe80::1]', 'under_score', ''])(
+  'a host %j is taken',
+  async (host) => {
+    const listener = await listen('127.0.0.1')
+    const get = `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`
+    expect(await exchange(listener.port, get)).toContain('hello')
+    await listener.close()
+  },
+)
+
+// RFC 9110 §7.8; curl --http2 and Java's HttpClient send it with each request.
+test('an offer of HTTP/2 is passed over, and ends the connection', async () => {
+  const listener = await listen('127.0.0.1')
+  const offer =
+    'Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A'
+  const answer = await exchange(
+    listener.port,
+    `POST / HTTP/1.1\r\n${offer}\r\nContent-Length: 2\r\n\r\nhi`,
+  )
+  expect(answer).toMatch(/^HTTP\/1.1 200 [\s\S]*Connection: close\r\n[\s\S]*hello/)
+  await listener.close()
+})
+
 test('a header beyond 32 KiB is 431', async () => {
   const listener = await listen('127.0.0.1')
   const answer = await exchange(listener.port, `GET / HTTP/1.1\r\nX: ${'a'.repeat(40_000)}\r\n\r\n`)
