@@ -9,6 +9,7 @@ import { listenHttp } from './edge/listen-http.ts'
 import { createKeyResolver } from './ingest/stream-keys.ts'
 import { startRtmpListener } from './ingest/rtmp-listener.ts'
 import { systemClock } from './lib/clock.ts'
+import { describeError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { Metrics } from './lib/metrics.ts'
 import { systemRandom } from './lib/random.ts'
@@ -38,16 +39,23 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
   const cache = new Cache(config.cache)
   const warnings: string[] = notYet(config)
   const base = { config, clock, random, log, metrics, cache, version }
+  // Closed first and all at once: one after another their graces would use up the drain before the windows are saved.
+  const doors: Close[] = []
   // Closed in the opposite order, also when a later step of the start fails.
-  const closers: (() => Promise<void> | void)[] = []
+  const closers: Close[] = []
   let draining = false
 
+  const close = async (one: Close) => {
+    try {
+      await one()
+    } catch (error) {
+      log.error('closing failed', { error: describeError(error) })
+    }
+  }
   const drain = async () => {
     draining = true
-    for (const close of closers.splice(0).reverse())
-      await Promise.resolve(close()).catch((error: unknown) => {
-        log.error('closing failed', { error: String(error) })
-      })
+    await Promise.all(doors.splice(0).map(close))
+    for (const one of closers.splice(0).reverse()) await close(one)
   }
   try {
     const sources: Sources =
@@ -78,7 +86,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
         ...sources.face,
         token: secrets.edgeToken,
       })
-      closers.push(() => face.close())
+      doors.push(() => face.close())
       listeners['origin'] = addressOf('http', config.origin.host, face.port)
     }
     if (config.role === 'all' || config.role === 'edge') {
@@ -89,7 +97,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
         origins: sources.origin,
       })
       const http = await listenHttp({ ...config.http, ...edge, clock })
-      closers.push(() => http.close(HTTP_GRACE_MS))
+      doors.push(() => http.close(HTTP_GRACE_MS))
       listeners['http'] = addressOf('http', config.http.host, http.port)
     }
     const control = await startControlRole({
@@ -105,7 +113,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
         startedAt,
       }),
     })
-    closers.push(() => control.close())
+    doors.push(() => control.close())
     listeners['control'] = addressOf('http', config.control.host, control.port)
 
     const ready: ReadyFile = {
@@ -126,6 +134,8 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
     throw error
   }
 }
+
+type Close = () => Promise<void> | void
 
 const HTTP_GRACE_MS = 4000
 

@@ -10,6 +10,7 @@ const EXIT_FAILED = 1
 const EXIT_MISCONFIGURED = 2
 /** Draining is promised to end within 10 s; what has not closed by then is cut. */
 const DRAIN_MS = 9000
+const START_GRACE_MS = 1000
 
 process.exitCode = await main(process.argv.slice(2))
 // Whatever still holds the event loop (a socket of a viewer that vanished) must not hold the exit.
@@ -27,11 +28,17 @@ async function main(argv: readonly string[]): Promise<number> {
   process.on('uncaughtException', (error) => reportDefect(log, 'uncaught exception', error))
   process.on('unhandledRejection', (error) => reportDefect(log, 'unhandled rejection', error))
   const stop = untilSignal()
-  let running: Running
+  // A start may wait long for its parent or its disk; nobody who stops it should.
+  const given = stop.then(() => systemClock.sleep(START_GRACE_MS)).then(() => undefined)
+  let running: Running | undefined
   try {
-    running = await startServer(config, log)
+    running = await Promise.race([startServer(config, log), given])
   } catch (error) {
     return fail(error)
+  }
+  if (!running) {
+    log.warn('stopped before it was ready')
+    return 0
   }
   process.stdout.write(banner(running, config))
   const signal = await stop

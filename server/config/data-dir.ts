@@ -31,7 +31,10 @@ export async function openSecrets(
   directory: string,
   random: Random,
 ): Promise<{ readonly secrets: Secrets; readonly first: boolean }> {
-  await mkdir(directory, { recursive: true, mode: 0o700 })
+  await mkdir(directory, { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+    const why = `the folder ${directory} cannot be made (${error.code})`
+    throw new NearcastError('config-invalid', `data: ${why}; name another with --data`)
+  })
   const file = join(directory, 'secrets.json')
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined
@@ -42,7 +45,9 @@ export async function openSecrets(
     adminToken: readableToken(random, 32),
     edgeToken: readableToken(random, 32),
   }
-  await writePrivate(file, secrets)
+  await writePrivate(file, secrets).catch((error: NodeJS.ErrnoException) => {
+    throw new NearcastError('config-invalid', `data: ${file} cannot be written (${error.code})`)
+  })
   return { secrets, first: true }
 }
 
