@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Cache } from './cache/cache.ts'
 import type { Config } from './config/config.ts'
@@ -37,7 +37,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
   const { secrets, first } = await openSecrets(config.data, random)
   const metrics = new Metrics()
   const cache = new Cache(config.cache)
-  const warnings: string[] = notYet(config)
+  const warnings: string[] = [...notYet(config), ...missingFolders(config)]
   const base = { config, clock, random, log, metrics, cache, version }
   // Closed first and all at once: one after another their graces would use up the drain before the windows are saved.
   const doors: Close[] = []
@@ -166,6 +166,16 @@ function notYet(config: Config): string[] {
     if (kind === 'rtmp')
       said.push(`distributions.${id}: stored media over RTMP is not in this version`)
   return said
+}
+
+/** A folder may come later; a misspelt one is seen here instead of in each viewer's 502. */
+function missingFolders({ origins, role }: Config): string[] {
+  if (role === 'edge') return []
+  return Object.entries(origins).flatMap(([id, origin]) =>
+    origin.kind === 'file' && !existsSync(origin.root)
+      ? [`origins.${id}: the folder ${origin.root} does not exist`]
+      : [],
+  )
 }
 
 /** A listener's address as someone on this machine would write it. */

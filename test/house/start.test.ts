@@ -69,6 +69,11 @@ describe('a running server', () => {
     await rm(data, { recursive: true })
   })
 
+  it('says which folder of media is not there', async () => {
+    await using server = await startServer({ env: { NEARCAST_MEDIA: '/nowhere/films' } })
+    expect(server.output()).toContain('origins.media: the folder /nowhere/films does not exist')
+  })
+
   it('drains within ten seconds with a viewer in the middle of a stream', async () => {
     const server = await startServer()
     const viewer = await fetch(`${server.http}/media/sample.mp4`)
