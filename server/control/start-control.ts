@@ -211,7 +211,7 @@ function asNearcastError(error: unknown): NearcastError {
   const status = error instanceof Error && 'status' in error ? error.status : undefined
   const type = error instanceof Error && 'type' in error ? error.type : undefined
   if (type === 'entity.too.large')
-    return new NearcastError('limit-exceeded', `a body has at most ${BODY_BYTES_MAX} bytes`)
+    return new NearcastError('content-too-large', `a body has at most ${BODY_BYTES_MAX} bytes`)
   if (type === 'entity.parse.failed')
     return new NearcastError('bad-request', 'the body is not JSON')
   if (typeof status === 'number' && status >= 400 && status < 500)

@@ -105,6 +105,12 @@ export async function fetchObject(deps: FetchDeps, task: FetchTask): Promise<Fet
     const forwarded = { reason: task.reason, status: 304, stored: true }
     return { kind: 'object', object: stale, forwarded, shareable: isFresh(facts, exchange, times) }
   }
+  // RFC 9110 §15.3.7, §15.4.5: answers to questions that were not asked.
+  if (message.status === 304 || (message.status === 206 && headers['range'] === undefined)) {
+    await dropBody(message.body)
+    const unasked = `${exchange.origin.id} answered ${message.status} to a request for the whole`
+    return failed(deps, task, new NearcastError('origin-failed', unasked), requestTime)
+  }
   if (message.status >= 500 && stale) {
     const kept = restStale(deps, task, stale, message.status)
     if (kept) {

@@ -15,6 +15,7 @@ export const ERRORS = {
   'object-changed': [409, 'the object changed while it was being read'],
   'media-replaced': [410, 'the object was replaced since the playlist was made; load it again'],
   'precondition-failed': [412, 'the condition sent with the request does not hold'],
+  'content-too-large': [413, 'the body is longer than this server takes'],
   'range-not-satisfiable': [416, 'the range lies outside the object'],
   'media-unsupported': [415, 'this server cannot make the media playable'],
   'media-broken': [422, 'the file is damaged or cut short'],

@@ -324,8 +324,8 @@ describe('the rest of the API', () => {
   it('refuses bodies it cannot read', async () => {
     expect(await post('/keys', '{"name":')).toMatchObject({ status: 400 })
     expect(await post('/keys', { name: 'x'.repeat(1024 * 1024) })).toMatchObject({
-      status: 429,
-      body: { code: 'limit-exceeded' },
+      status: 413,
+      body: { code: 'content-too-large' },
     })
     expect((await get('/streams/%E0%A4%A')).status).toBe(400)
     expect((await get('/nothing')).body).toMatchObject({ code: 'not-found' })

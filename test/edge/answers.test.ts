@@ -371,3 +371,12 @@ test('the access log has a record of each request', async () => {
     range: 'bytes=0-1',
   })
 })
+
+test.each([206, 304])('an origin that answers %i unasked has failed', async (status) => {
+  const origin = scriptedOrigin('site', () =>
+    message(status, { 'content-range': 'bytes 0-4/99' }, status === 304 ? null : text('hello')),
+  )
+  edge = await startEdge({ origins: [origin] })
+
+  expect(await edge.ask('/a')).toMatchObject({ status: 502 })
+})
