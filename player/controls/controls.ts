@@ -128,8 +128,9 @@ export class Controls {
   }
 
   #showTime(video: HTMLVideoElement): void {
-    const total = Number.isFinite(video.duration) ? video.duration : 0
-    text(this.find('.now'), formatTime(video.currentTime))
+    // The last frame of a film of 24 s ends at 23.999999.
+    const total = Number.isFinite(video.duration) ? Math.round(video.duration) : 0
+    text(this.find('.now'), formatTime(video.ended ? total : video.currentTime))
     text(this.find('.total'), total > 0 ? ` / ${formatTime(total)}` : '')
   }
 

@@ -23,12 +23,7 @@ export function describeState(state: PlayerState): Card | undefined {
       return card('Loading…', '', undefined, true, 'light')
     case 'waiting':
       return state.dropped
-        ? card(
-            'The stream was interrupted.',
-            'It plays again by itself when it is back.',
-            ask,
-            true,
-          )
+        ? card(INTERRUPTED, BACK, ask, true)
         : card(
             'This stream is not live yet.',
             'It starts by itself. Keep this page open.',
@@ -36,6 +31,8 @@ export function describeState(state: PlayerState): Card | undefined {
             true,
           )
     case 'reconnecting':
+      if (state.dropped)
+        return card(INTERRUPTED, BACK, state.long ? again : undefined, true, 'light')
       return state.long
         ? card('Still reconnecting…', 'It plays again by itself.', again, true, 'light')
         : card('Reconnecting…', '', undefined, true, 'light')
@@ -58,6 +55,9 @@ export function announce(state: PlayerState): string {
   if (!said || said.look === 'play') return ''
   return said.detail ? `${said.sentence} ${said.detail}` : said.sentence
 }
+
+const INTERRUPTED = 'The stream was interrupted.'
+const BACK = 'It goes on by itself when it is back.'
 
 const again = { request: 'retry', label: 'Try again' } as const
 const ask = { request: 'retry', label: 'Check now' } as const
@@ -83,7 +83,9 @@ const HINTS: Readonly<Record<ErrorKind, string>> = {
 /** The server knows better why; the hint is for when it said nothing. */
 function detailOf(state: Extract<PlayerState, { kind: 'error' }>): string {
   const told = state.error === 'unsupported' || state.error === 'forbidden'
-  return (told && state.message) || HINTS[state.error]
+  if (told && state.message) return state.message
+  const trying = state.error === 'network' && state.retrying
+  return trying ? `${HINTS.network} The player keeps trying by itself.` : HINTS[state.error]
 }
 
 function card(

@@ -36,6 +36,7 @@ const NOTHING: Facts = {
   online: true,
   ready: false,
   live: false,
+  expectsLive: false,
   failure: undefined,
   attempts: 0,
   started: false,
@@ -81,7 +82,7 @@ export class PlayerStore {
     const facts = this.#facts
     return {
       state: deriveState(facts),
-      live: facts.live || (this.#source?.expectsLive ?? false),
+      live: this.#isLive(),
       liveFacts: this.#engine?.live(),
       needsUnmute: this.#needsUnmute && this.#video.nativeEl.muted,
       buffering: facts.stalledMs > BUFFERING_MS,
@@ -92,7 +93,12 @@ export class PlayerStore {
     this.#unload()
     this.#source = source
     this.#needsUnmute = source.autoplay === 'muted'
-    this.#facts = { ...NOTHING, online: navigator.onLine, wantsPlay: source.autoplay !== 'no' }
+    this.#facts = {
+      ...NOTHING,
+      online: navigator.onLine,
+      expectsLive: source.expectsLive,
+      wantsPlay: source.autoplay !== 'no',
+    }
     if (source.autoplay === 'muted') this.#video.nativeEl.muted = true
     if (source.src === '') this.#fail({ kind: 'not-found', code: 'no-source', message: '' })
     else if (this.#facts.wantsPlay || (source.preload && !source.expectsLive)) void this.#open()
@@ -161,8 +167,8 @@ export class PlayerStore {
   /** Playable, and nobody asked to play. */
   #rest(): void {
     this.#unload()
-    const { live, online } = this.#facts
-    this.#facts = { ...NOTHING, live, online }
+    const { live, expectsLive, online } = this.#facts
+    this.#facts = { ...NOTHING, live, expectsLive, online }
     this.#changed()
   }
 
@@ -186,10 +192,10 @@ export class PlayerStore {
 
   /** Begins anew with the same source; a stored one where it was. */
   async #reopen(): Promise<void> {
-    const { live, started, attempts, wantsPlay, online } = this.#facts
+    const { live, expectsLive, started, attempts, wantsPlay, online } = this.#facts
     const at = !live && started ? this.#video.nativeEl.currentTime : undefined
     this.#unload()
-    this.#facts = { ...NOTHING, live, attempts, wantsPlay, online }
+    this.#facts = { ...NOTHING, live, expectsLive, attempts, wantsPlay, online }
     this.#changed()
     await this.#open(at)
   }
@@ -274,7 +280,7 @@ export class PlayerStore {
     const { failure, attempts, ended, started, failedMs } = this.#facts
     if (failure?.kind === 'not-live' && started && failedMs < DROP_MS) return 700 + 600 * spread
     if (ended || failure?.kind === 'not-live') return (attempts < 3 ? 1000 : 2000) + 2000 * spread
-    return Math.min(8000, 500 * 2 ** Math.min(attempts, 5)) * (0.75 + spread / 2)
+    return Math.min(5000, 500 * 2 ** Math.min(attempts, 5)) * (0.75 + spread / 2)
   }
 
   #onPause(): void {
@@ -323,7 +329,7 @@ export class PlayerStore {
   }
 
   #isLive(): boolean {
-    return this.#facts.live || (this.#source?.expectsLive ?? false)
+    return this.#facts.live || this.#facts.expectsLive
   }
 
   #set(change: Partial<Facts>): void {

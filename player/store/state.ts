@@ -11,13 +11,16 @@ export type PlayerState =
   | { readonly kind: 'behind' }
   | { readonly kind: 'playing' }
   | { readonly kind: 'paused'; readonly started: boolean }
-  | { readonly kind: 'reconnecting'; readonly long: boolean }
+  /** `dropped`: the server answers, and what is missing is the publisher. */
+  | { readonly kind: 'reconnecting'; readonly long: boolean; readonly dropped: boolean }
   | { readonly kind: 'ended'; readonly live: boolean }
   | {
       readonly kind: 'error'
       readonly error: ErrorKind
       readonly code: string
       readonly message: string
+      /** The player asks again by itself. */
+      readonly retrying: boolean
     }
 
 /** Everything the state is derived from. */
@@ -28,6 +31,8 @@ export interface Facts {
   readonly ready: boolean
   /** Whether the source is live; sticky when the stream ends. */
   readonly live: boolean
+  /** The page says that it is live; before anything is loaded nothing else is known. */
+  readonly expectsLive: boolean
   readonly failure: SourceFailure | undefined
   /** Attempts since the failure. */
   readonly attempts: number
@@ -62,7 +67,11 @@ export function deriveState(facts: Facts): PlayerState {
     return { kind: 'paused', started: facts.started }
   const patience = facts.live ? LIVE_PATIENCE_MS : STORED_PATIENCE_MS
   if (facts.started && facts.stalledMs > patience)
-    return { kind: 'reconnecting', long: facts.stalledMs > DROP_MS }
+    return {
+      kind: 'reconnecting',
+      long: facts.stalledMs > DROP_MS,
+      dropped: facts.live && facts.online,
+    }
   if (!facts.started) return { kind: 'loading' }
   if (!facts.live) return { kind: 'playing' }
   return { kind: facts.following ? 'live' : 'behind' }
@@ -72,22 +81,28 @@ export function deriveState(facts: Facts): PlayerState {
 export function retries(facts: Facts): boolean {
   const kind = facts.failure?.kind
   if (kind === 'not-live') return true
-  return kind === 'network' && (facts.live || facts.attempts < ATTEMPT_LIMIT)
+  return kind === 'network' && (facts.live || facts.expectsLive || facts.attempts < ATTEMPT_LIMIT)
 }
 
-const offline: PlayerState = { kind: 'error', error: 'offline', code: 'offline', message: '' }
+const offline: PlayerState = {
+  kind: 'error',
+  error: 'offline',
+  code: 'offline',
+  message: '',
+  retrying: true,
+}
 
 function stateOfFailure(facts: Facts, failure: SourceFailure): PlayerState {
   const long = facts.failedMs > DROP_MS
   switch (failure.kind) {
     case 'not-live':
-      if (facts.started && !long) return { kind: 'reconnecting', long: false }
+      if (facts.started && !long) return { kind: 'reconnecting', long: false, dropped: true }
       return { kind: 'waiting', dropped: facts.started }
     case 'network':
       if (!facts.online && !facts.started) return offline
-      if (retries(facts) && facts.started) return { kind: 'reconnecting', long }
+      if (retries(facts) && facts.started) return { kind: 'reconnecting', long, dropped: false }
       if (retries(facts) && facts.attempts < 2) return { kind: 'loading' }
-      return errorOf(failure, 'network')
+      return { ...errorOf(failure, 'network'), retrying: retries(facts) }
     case 'not-found':
     case 'forbidden':
     case 'unsupported':
@@ -96,6 +111,7 @@ function stateOfFailure(facts: Facts, failure: SourceFailure): PlayerState {
   }
 }
 
-function errorOf(failure: SourceFailure, error: ErrorKind): PlayerState {
-  return { kind: 'error', error, code: failure.code, message: failure.message }
+function errorOf(failure: SourceFailure, error: ErrorKind) {
+  const { code, message } = failure
+  return { kind: 'error', error, code, message, retrying: false } as const
 }

@@ -7,6 +7,7 @@ const PLAYING: Facts = {
   online: true,
   ready: true,
   live: false,
+  expectsLive: false,
   failure: undefined,
   attempts: 0,
   started: true,
@@ -33,7 +34,7 @@ describe('the state', () => {
     ['nothing is loaded yet', { ready: false, started: false }, { kind: 'loading' }],
     ['loaded, no picture yet', { started: false, paused: true }, { kind: 'loading' }],
     ['a short stall of live', { live: true, stalledMs: 1000 }, { kind: 'live' }],
-    ['a stall of live', { live: true, stalledMs: 3000 }, { kind: 'reconnecting', long: false }],
+    ['a stall of live', { live: true, stalledMs: 3000 }, { kind: 'reconnecting', dropped: true }],
     [
       'a long stall of live',
       { live: true, stalledMs: 11_000 },
@@ -48,7 +49,12 @@ describe('the state', () => {
     [
       'the publisher just went away',
       { failure: failure('not-live'), live: true, failedMs: 5000 },
-      { kind: 'reconnecting', long: false },
+      { kind: 'reconnecting', long: false, dropped: true },
+    ],
+    [
+      'a stall of live without a network',
+      { live: true, stalledMs: 3000, online: false },
+      { kind: 'reconnecting', dropped: false },
     ],
     [
       'the publisher stays away',
@@ -79,6 +85,7 @@ describe('the state', () => {
       retries({ ...PLAYING, ...more, failure: failure(kind) })
     expect(asks('not-live', { attempts: 1000 })).toBe(true)
     expect(asks('network', { attempts: 1000, live: true })).toBe(true)
+    expect(asks('network', { attempts: 1000, expectsLive: true })).toBe(true)
     expect(asks('network', { attempts: 6 })).toBe(false)
     expect(asks('not-found')).toBe(false)
     expect(asks('unsupported')).toBe(false)
@@ -90,10 +97,13 @@ describe('the card over the picture', () => {
   const covering: readonly PlayerState[] = [
     { kind: 'waiting', dropped: false },
     { kind: 'waiting', dropped: true },
-    { kind: 'reconnecting', long: true },
+    { kind: 'reconnecting', long: true, dropped: false },
+    { kind: 'reconnecting', long: true, dropped: true },
     { kind: 'ended', live: true },
     { kind: 'ended', live: false },
-    ...errors.map((error) => ({ kind: 'error', error, code: 'c', message: '' }) as const),
+    ...errors.map(
+      (error) => ({ kind: 'error', error, code: 'c', message: '', retrying: false }) as const,
+    ),
   ]
   it.each(covering)('has one sentence and one action for %o', (state) => {
     const card = describeState(state)
@@ -111,7 +121,20 @@ describe('the card over the picture', () => {
       error: 'unsupported',
       code: 'media-unsupported',
       message: 'old.avi: AVI is not read',
+      retrying: false,
     })
     expect(card?.detail).toBe('old.avi: AVI is not read')
+  })
+  it('says that it keeps trying for a live stream whose server does not answer', () => {
+    const away = { ...PLAYING, failure: failure('network'), attempts: 9, started: false }
+    const detail = (facts: Facts) => describeState(deriveState(facts))?.detail
+    expect(detail({ ...away, expectsLive: true })).toContain('keeps trying')
+    expect(detail(away)).toBe('The server did not answer.')
+  })
+  it('says that the stream was interrupted, not that the network is', () => {
+    const state = deriveState({ ...PLAYING, live: true, stalledMs: 3000 })
+    expect(announce(state)).toBe(
+      'The stream was interrupted. It goes on by itself when it is back.',
+    )
   })
 })
