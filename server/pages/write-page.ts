@@ -42,7 +42,7 @@ export function writeErrorPage(title: string, sentence: string): string {
     title,
     html``,
     raw(PAGE_STYLE),
-    html`<main class="note"><a class="brand" href="/">${raw(LOGO)}Nearcast</a><h1>${title}</h1><p>${sentence}</p></main>`,
+    html`<main class="note"><a class="brand" href="/">${raw(LOGO)}Nearcast</a><h1>${title}</h1><p>${sentence}</p><p><a href="/">To the start page</a></p></main>`,
   )
 }
 
