@@ -2,7 +2,8 @@ import type { Server } from 'node:net'
 import { NearcastError } from './errors.ts'
 
 /**
- * Starts listening and gives the port (a free one for 0). `0.0.0.0` means every address, IPv6 too.
+ * Starts listening and gives the port (a free one for 0). `0.0.0.0` means every address, IPv6 too; `name` is the
+ * group of settings that host and port come from.
  * Throws `port-taken` with the port, or `config-invalid` when the host or port is none of ours to use.
  */
 export async function listen(
@@ -39,7 +40,10 @@ function explain(
 ): unknown {
   switch (codeOf(error)) {
     case 'EADDRINUSE':
-      return new NearcastError('port-taken', `${where.name}: port ${where.port} is in use`)
+      return new NearcastError(
+        'port-taken',
+        `${where.name}: port ${where.port} is in use; choose another with ${variableOf(where.name)} or ${where.name}.port`,
+      )
     case 'EACCES':
       return new NearcastError(
         'config-invalid',
@@ -54,6 +58,10 @@ function explain(
     default:
       return error
   }
+}
+
+function variableOf(name: string): string {
+  return `NEARCAST_${name.toUpperCase()}_PORT`
 }
 
 function codeOf(error: unknown): string {
