@@ -1,11 +1,15 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Cache } from './cache/cache.ts'
 import type { Config } from './config/config.ts'
 import { openSecrets, type ReadyFile, removeReady, writeReady } from './config/data-dir.ts'
 import { findProjectRoot } from './config/defaults.ts'
+import { refuseSecondServer } from './config/find-ready.ts'
+import { notesOn } from './config/notes.ts'
+import type { Distribution } from './distribution/types.ts'
 import { createEdge } from './edge/create-edge.ts'
 import { listenHttp } from './edge/listen-http.ts'
+import type { SessionInfo } from './ingest/session-state.ts'
 import { createKeyResolver } from './ingest/stream-keys.ts'
 import { startRtmpListener } from './ingest/rtmp-listener.ts'
 import { systemClock } from './lib/clock.ts'
@@ -21,23 +25,26 @@ import { type DemoPublisher, probeFfmpeg, startDemoPublisher } from './transcode
 /** A server that serves. */
 export interface Running {
   readonly ready: ReadyFile
-  /** True at the first start in this data folder: the secrets are shown once. */
+  /** True until a start in this data folder came to ready and showed the secrets. */
   readonly first: boolean
+  /** What viewers are given as of now; an edge has them from its parent. */
+  readonly distributions: readonly Distribution[]
   readonly warnings: readonly string[]
   /** No new connections, live windows saved, what is under way given a few seconds. Called once. */
   drain(): Promise<void>
 }
 
-/** Everything of a role put together. Throws `port-taken`, `config-invalid` and what the data folder says. */
+/** Everything of a role put together. Throws `port-taken`, `data-in-use`, `config-invalid` and what the data folder says. */
 export async function startServer(config: Config, log: Log): Promise<Running> {
   const clock = systemClock
   const random = systemRandom
   const startedAt = clock.now()
   const version = readVersion()
-  const { secrets, first } = await openSecrets(config.data, random)
+  await refuseSecondServer(config.data)
+  const secrets = await openSecrets(config.data, random)
   const metrics = new Metrics()
   const cache = new Cache(config.cache)
-  const warnings: string[] = [...notYet(config), ...missingFolders(config)]
+  const warnings: string[] = [...notesOn(config)]
   const base = { config, clock, random, log, metrics, cache, version }
   // Closed first and all at once: one after another their graces would use up the drain before the windows are saved.
   const doors: Close[] = []
@@ -63,7 +70,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
     closers.push(() => sources.close())
 
     const listeners: Record<string, string> = {}
-    let sessions: () => readonly object[] = () => []
+    let sessions: () => readonly SessionInfo[] = () => []
     if (sources.ingest && config.role !== 'control') {
       const { registry, keys } = sources.ingest
       const rtmp = await startRtmpListener({
@@ -128,7 +135,13 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
     if (sources.ingest) void warnWithoutFfmpeg(config, log, warnings)
     await writeReady(config.data, ready)
     closers.unshift(() => removeReady(config.data))
-    return { ready, first, warnings, drain }
+    return {
+      ready,
+      first: secrets.shownAt === undefined,
+      distributions: sources.state().distributions,
+      warnings,
+      drain,
+    }
   } catch (error) {
     await drain()
     throw error
@@ -153,29 +166,6 @@ async function warnWithoutFfmpeg(config: Config, log: Log, warnings: string[]): 
     'ffmpeg was not found: no ladder, no demo; install it (apt-get install ffmpeg) or set FFMPEG_PATH'
   warnings.push(sentence)
   log.warn(sentence)
-}
-
-/** What the configuration asks for and this version does not do, said instead of passed over. */
-function notYet(config: Config): string[] {
-  const said: string[] = []
-  if (config.https) said.push('https: not in this version; put a TLS proxy before the http port')
-  if (config.redis) said.push('redis: not in this version; the change log is a file')
-  if (config.live.record !== undefined)
-    said.push('live.record: not in this version; nothing is recorded')
-  for (const { kind, id } of config.distributions)
-    if (kind === 'rtmp')
-      said.push(`distributions.${id}: stored media over RTMP is not in this version`)
-  return said
-}
-
-/** A folder may come later; a misspelt one is seen here instead of in each viewer's 502. */
-function missingFolders({ origins, role }: Config): string[] {
-  if (role === 'edge') return []
-  return Object.entries(origins).flatMap(([id, origin]) =>
-    origin.kind === 'file' && !existsSync(origin.root)
-      ? [`origins.${id}: the folder ${origin.root} does not exist`]
-      : [],
-  )
 }
 
 /** A listener's address as someone on this machine would write it. */

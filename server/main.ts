@@ -1,9 +1,11 @@
+import { markShown } from './config/data-dir.ts'
 import { loadConfig } from './config/load-config.ts'
 import { quietPackages } from './config/quiet-packages.ts'
 import type { Config } from './config/config.ts'
 import { systemClock } from './lib/clock.ts'
 import { describeError, NearcastError } from './lib/errors.ts'
 import { createLog, type Log } from './lib/log.ts'
+import { banner } from './main-banner.ts'
 import { type Running, startServer } from './main-start.ts'
 
 const EXIT_FAILED = 1
@@ -41,6 +43,10 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0
   }
   process.stdout.write(banner(running, config))
+  if (running.first)
+    await markShown(config.data, systemClock.now()).catch((error: unknown) => {
+      log.warn('the next start will show the secrets again', { error: describeError(error) })
+    })
   const signal = await stop
   log.info('draining', { signal })
   const late = systemClock.sleep(DRAIN_MS).then(() => 'late' as const)
@@ -69,30 +75,4 @@ function fail(error: unknown): number {
   const text = known ? error.message.slice(error.code.length + 2) : describeError(error)
   process.stderr.write(`nearcast: ${text}\n`)
   return known && error.code === 'config-invalid' ? EXIT_MISCONFIGURED : EXIT_FAILED
-}
-
-function banner({ ready, first, warnings }: Running, config: Config): string {
-  const rows: string[] = ['', 'Nearcast is ready.', '']
-  const row = (label: string, text: string) => rows.push(`  ${label.padEnd(10)} ${text}`)
-  const [stream] = ready.streams
-  if (ready.rtmp) {
-    row('publish', `${ready.rtmp}   (OBS: Settings > Stream > Service "Custom", Server)`)
-    if (config.publish.auth === 'open') row('', 'stream key: any name you like')
-    else if (stream && first)
-      row('', `stream key: ${stream.key}   (for stream "${stream.name}"; shown only now)`)
-    else row('', 'stream key: as shown at the first start; npx nearcast key list')
-  }
-  if (ready.http) {
-    row('watch', `${ready.http}/watch/live/${stream?.name ?? 'NAME'}`)
-    row('', `${ready.http}/watch/vod/NAME.mp4   (a file in the media folder or bucket)`)
-    row('site', `${ready.http}/`)
-  }
-  if (ready.control) {
-    row('console', first ? `${ready.control}/#token=${ready.adminToken}` : `${ready.control}/`)
-    if (first)
-      row('', `admin token: ${ready.adminToken}   (shown only now; kept in ${config.data})`)
-  }
-  if (ready.origin) row('edges', `${ready.origin}   (for a second process: NEARCAST_ROLE=edge)`)
-  for (const warning of warnings) row('note', warning)
-  return `${rows.join('\n')}\n\n`
 }

@@ -2,12 +2,15 @@ import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { NearcastError } from '../lib/errors.ts'
 import { type Random, readableToken } from '../lib/random.ts'
+import { readReady } from './find-ready.ts'
 
 /** What this installation made up for itself at its first start. */
 export interface Secrets {
   readonly adminToken: string
   /** Lets an edge on another machine talk to this one. */
   readonly edgeToken: string
+  /** When a start that came to ready had printed them, in milliseconds since 1970; undefined: not yet. */
+  readonly shownAt?: number
 }
 
 /** `DATA/ready.json`: where the running server is and how to get in (mode 600). */
@@ -26,11 +29,8 @@ export interface ReadyFile {
 
 const PRIVATE = 0o600
 
-/** The secrets in `directory`, made at the first start; `first` says whether that was now. */
-export async function openSecrets(
-  directory: string,
-  random: Random,
-): Promise<{ readonly secrets: Secrets; readonly first: boolean }> {
+/** The secrets in `directory`, made at the first start. */
+export async function openSecrets(directory: string, random: Random): Promise<Secrets> {
   await mkdir(directory, { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
     const why = `the folder ${directory} cannot be made (${error.code})`
     throw new NearcastError('config-invalid', `data: ${why}; name another with --data`)
@@ -40,7 +40,7 @@ export async function openSecrets(
     if (error.code === 'ENOENT') return undefined
     throw new NearcastError('config-invalid', `${file} cannot be read (${error.code})`)
   })
-  if (text !== undefined) return { secrets: parseSecrets(file, text), first: false }
+  if (text !== undefined) return parseSecrets(file, text)
   const secrets = {
     adminToken: readableToken(random, 32),
     edgeToken: readableToken(random, 32),
@@ -48,14 +48,23 @@ export async function openSecrets(
   await writePrivate(file, secrets).catch((error: NodeJS.ErrnoException) => {
     throw new NearcastError('config-invalid', `data: ${file} cannot be written (${error.code})`)
   })
-  return { secrets, first: true }
+  return secrets
+}
+
+/** Writes down that the secrets were printed: later starts only say where they are. */
+export async function markShown(directory: string, shownAt: number): Promise<void> {
+  const file = join(directory, 'secrets.json')
+  const secrets = parseSecrets(file, await readFile(file, 'utf8'))
+  await writePrivate(file, { ...secrets, shownAt })
 }
 
 export function writeReady(directory: string, ready: ReadyFile): Promise<void> {
   return writePrivate(join(directory, 'ready.json'), ready)
 }
 
+/** Takes `ready.json` back unless another server has written its own since. */
 export async function removeReady(directory: string): Promise<void> {
+  if (readReady(directory)?.pid !== process.pid) return
   await rm(join(directory, 'ready.json'), { force: true })
 }
 
@@ -77,7 +86,11 @@ function parseSecrets(file: string, text: string): Secrets {
       'edgeToken' in value &&
       typeof value.edgeToken === 'string'
     )
-      return { adminToken: value.adminToken, edgeToken: value.edgeToken }
+      return {
+        adminToken: value.adminToken,
+        edgeToken: value.edgeToken,
+        ...('shownAt' in value && typeof value.shownAt === 'number' && { shownAt: value.shownAt }),
+      }
   } catch {
     // Told below, with the way out.
   }

@@ -67,7 +67,8 @@ function withFiles(https: NonNullable<Settings['https']>, base: string) {
   return { ...https, cert: resolve(base, https.cert), key: resolve(base, https.key) }
 }
 
-function defaultDistributions(): readonly Distribution[] {
+/** What is served when the configuration names no distributions. */
+export function defaultDistributions(): readonly Distribution[] {
   return DEFAULT_DISTRIBUTIONS.map((distribution) => distributionSchema.parse(distribution))
 }
 

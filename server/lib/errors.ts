@@ -12,6 +12,7 @@ export const ERRORS = {
   'object-not-found': [404, 'the origin has no object of this name'],
   'method-not-allowed': [405, 'the behavior does not allow this method'],
   conflict: [409, 'something that is there already stands in the way'],
+  'data-in-use': [409, 'another server runs with this data folder'],
   'object-changed': [409, 'the object changed while it was being read'],
   'media-replaced': [410, 'the object was replaced since the playlist was made; load it again'],
   'precondition-failed': [412, 'the condition sent with the request does not hold'],

@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, stat } from 'node:fs/promises'
-import { connect, createServer, type Socket } from 'node:net'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -19,6 +19,11 @@ const failureOf = async (start: Promise<unknown>): Promise<ServerExit> => {
   )
   if (error instanceof ServerExit) return error
   throw new Error(`the server did not end: ${String(error)}`)
+}
+
+const portOf = (server: Server): string => {
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? String(address.port) : ''
 }
 
 /** A request whose body never comes to its end. */
@@ -65,8 +70,59 @@ describe('a running server', () => {
     expect(first.output()).toContain(first.ready.adminToken)
     expect(second.output()).not.toContain(first.streamKey)
     expect(second.output()).not.toContain(first.ready.adminToken)
+    expect(second.output()).toContain(`stream key: in ${join(data, 'ready.json')}; another:`)
     await second.stop()
     await rm(data, { recursive: true })
+  })
+
+  it('shows them again after a start that did not become ready', async () => {
+    const data = await mkdtemp(join(tmpdir(), 'nearcast-data-'))
+    const other = createServer().listen(0)
+    await once(other, 'listening')
+    const env = { NEARCAST_CONTROL_PORT: portOf(other) }
+    const failed = await failureOf(startServer({ data, env }))
+    expect(failed.code).toBe(1)
+    other.close()
+    await using server = await startServer({ data })
+    expect(server.output()).toContain(server.streamKey)
+    expect(server.output()).toContain(server.ready.adminToken)
+    await server.stop()
+    await rm(data, { recursive: true })
+  })
+
+  it('keeps others out of its data folder while it runs, and only then', async () => {
+    const data = await mkdtemp(join(tmpdir(), 'nearcast-data-'))
+    const server = await startServer({ data })
+    const second = await failureOf(startServer({ data }))
+    expect([second.code, second.output.trim()]).toEqual([
+      1,
+      `nearcast: a server already runs with this data folder (pid ${server.pid}); give this one its own: --data DIR or NEARCAST_DATA_DIR`,
+    ])
+    expect(JSON.parse(await readFile(join(data, 'ready.json'), 'utf8'))).toEqual(server.ready)
+    await server.stop()
+    // What a killed server leaves, its pid now somebody else's.
+    await writeFile(join(data, 'ready.json'), JSON.stringify({ ...server.ready, pid: process.pid }))
+    const third = await startServer({ data })
+    expect(third.ready.pid).toBe(third.pid)
+    // Another's file is not taken away.
+    await writeFile(join(data, 'ready.json'), JSON.stringify(server.ready))
+    await third.stop()
+    expect(JSON.parse(await readFile(join(data, 'ready.json'), 'utf8'))).toEqual(server.ready)
+    await rm(data, { recursive: true })
+  })
+
+  it('prints only addresses that it answers', async () => {
+    const config = `distributions:
+  - id: shop
+    hosts: [shop.example]
+    behaviors: [{ path: '*', origin: site }]`
+    await using shop = await startServer({ config })
+    expect(shop.output()).toContain(`${shop.http}   (by host name: shop.example)`)
+    expect(shop.output()).not.toMatch(/\/watch\//)
+    await using all = await startServer()
+    for (const [, url = ''] of all.output().matchAll(/(http:\S+(?:\/watch\/live\/main|\/)) *\n/g))
+      expect([url, (await fetch(url)).status]).toEqual([url, 200])
+    expect(all.output()).toContain(`${all.http}/watch/live/main`)
   })
 
   it('says which folder of media is not there', async () => {
@@ -95,12 +151,13 @@ describe('a server that cannot start', () => {
   it('ends with 1 and the number of the port that is taken', async () => {
     const other = createServer().listen(0)
     await once(other, 'listening')
-    const address = other.address()
-    const port = typeof address === 'object' && address !== null ? String(address.port) : ''
+    const port = portOf(other)
     for (const name of ['HTTP', 'RTMP', 'CONTROL']) {
       const end = await failureOf(startServer({ env: { [`NEARCAST_${name}_PORT`]: port } }))
       expect([name, end.code]).toEqual([name, 1])
-      expect(end.output).toContain(port)
+      expect(end.output).toContain(
+        `port ${port} is in use; choose another with NEARCAST_${name}_PORT or ${name.toLowerCase()}.port`,
+      )
       expect(end.output.trim().split('\n')).toHaveLength(1)
     }
     other.close()
@@ -129,8 +186,7 @@ describe('a server that cannot start', () => {
   it('ends with 0 when it is stopped while it waits for its parent', async () => {
     const closed = createServer().listen(0, '127.0.0.1')
     await once(closed, 'listening')
-    const address = closed.address()
-    const port = typeof address === 'object' && address !== null ? address.port : 0
+    const port = portOf(closed)
     closed.close()
     buildOnce()
     const folder = await mkdtemp(join(tmpdir(), 'nearcast-edge-'))

@@ -1,0 +1,51 @@
+import { existsSync } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
+import type { Distribution } from '../distribution/types.ts'
+import type { Config } from './config.ts'
+import { defaultDistributions } from './load-config.ts'
+
+/** Sentences on what a right configuration may not do as its writer thinks: the start and `config check` print them. */
+export function notesOn(config: Config): readonly string[] {
+  return [...notYet(config), ...missingFolders(config), ...sharedHosts(config.distributions)]
+}
+
+/** What the configuration asks for and this version does not do, said instead of passed over. */
+function notYet(config: Config): readonly string[] {
+  const said: string[] = []
+  if (config.https) said.push('https: not in this version; put a TLS proxy before the http port')
+  if (config.redis) said.push('redis: not in this version; the change log is a file')
+  if (config.live.record !== undefined)
+    said.push('live.record: not in this version; nothing is recorded')
+  // The default ones ask for it too, and nobody who wrote nothing needs to hear of it.
+  const own = !isDeepStrictEqual(config.distributions, defaultDistributions())
+  for (const one of config.distributions)
+    if (one.kind === 'rtmp')
+      said.push(`distributions.${one.id}: stored media over RTMP is not in this version`)
+    else if (own && one.behaviors.some(({ compress }) => compress))
+      said.push(`distributions.${one.id}: compress is not in this version; text goes out as it is`)
+  return said
+}
+
+/** A folder may come later; a misspelt one is seen here instead of in each viewer's 502. */
+function missingFolders({ origins, role }: Config): readonly string[] {
+  if (role === 'edge') return []
+  return Object.entries(origins).flatMap(([id, origin]) =>
+    origin.kind === 'file' && !existsSync(origin.root)
+      ? [`origins.${id}: the folder ${origin.root} does not exist`]
+      : [],
+  )
+}
+
+function sharedHosts(distributions: readonly Distribution[]): readonly string[] {
+  const owners = new Map<string, string>()
+  return distributions.flatMap((one) => {
+    if (one.kind !== 'web' || !one.enabled) return []
+    return one.hosts.flatMap((host) => {
+      const owner = owners.get(host.toLowerCase())
+      if (owner === undefined) owners.set(host.toLowerCase(), one.id)
+      return owner === undefined || owner === one.id
+        ? []
+        : [`distributions.${one.id}: the host ${host} belongs to distributions.${owner} already`]
+    })
+  })
+}
