@@ -6,6 +6,7 @@ import { followerLog } from './control/follower-log.ts'
 import type { HealthReport, StreamReport } from './control/services.ts'
 import { type Control, startControl } from './control/start-control.ts'
 import { explainUrl } from './edge/explain.ts'
+import type { SessionInfo } from './ingest/session-state.ts'
 import { NearcastError } from './lib/errors.ts'
 import type { LiveDescription } from './live/describe.ts'
 import type { Base, Sources } from './main-sources.ts'
@@ -14,7 +15,7 @@ export interface ControlRole extends Base {
   readonly sources: Sources
   readonly token: string
   readonly health: () => HealthReport
-  readonly sessions: () => readonly object[]
+  readonly sessions: () => readonly SessionInfo[]
 }
 
 /** API, console and metrics over what this process serves from. */
@@ -32,7 +33,7 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
     originDefaults: { region: 'us-east-1', endpoint: undefined },
     services: {
       health: deps.health,
-      streams: () => reportStreams(sources),
+      streams: () => reportStreams(sources, deps.sessions()),
       cutStream: (name) => cutStream(sources, name),
       sessions: deps.sessions,
       traffic: () => ({
@@ -65,8 +66,13 @@ function positionOf({ state }: Sources): ChangePosition {
   return { epoch: position.slice(0, position.indexOf(':')), seq }
 }
 
-function reportStreams({ ingest }: Sources): readonly StreamReport[] {
+function reportStreams(
+  { ingest }: Sources,
+  sessions: readonly SessionInfo[],
+): readonly StreamReport[] {
   if (!ingest) return []
+  const players = (name: string) =>
+    sessions.filter((session) => session.state === 'playing' && session.name === name).length
   const packaged = new Map(ingest.live.describe().map((one) => [one.name, one]))
   return ingest.registry.list().map(({ stream, publisher }) => ({
     name: stream.name,
@@ -88,6 +94,7 @@ function reportStreams({ ingest }: Sources): readonly StreamReport[] {
           },
     ),
     ...measured(packaged.get(stream.name)),
+    viewers: (packaged.get(stream.name)?.viewers ?? 0) + players(stream.name),
   }))
 }
 

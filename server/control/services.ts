@@ -20,6 +20,7 @@ export interface StreamReport {
   readonly framesPerSecond?: number | undefined
   /** Seconds between key frames. */
   readonly keyIntervalSeconds?: number | undefined
+  /** About: players of HLS are counted by how often they ask. */
   readonly viewers?: number | undefined
   readonly segments?: number | undefined
   readonly parts?: number | undefined

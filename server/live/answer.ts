@@ -93,6 +93,10 @@ class Answer {
       if (!window || !rendition) return this.#notLive()
       if (!reached) return failure('unavailable', `segment ${blockUntil.sequence} did not come`)
     }
+    if (this.#request.method === 'GET' && standsForViewer(window, rendition)) {
+      const part = blockUntil?.part === undefined ? undefined : window.partTargetSeconds
+      window.audience.add(part ?? target, this.#deps.clock.now())
+    }
     // Appendix B.1: what was asked for by number stays true for long, the newest for half a target duration.
     const seconds = blockUntil ? 6 * target : Math.floor(target / 2)
     return this.#playlist(playlists(window).media(name, rendition, skip), seconds)
@@ -200,6 +204,11 @@ class Answer {
       ? failure('not-found', `stream ${this.#name} has no ${what} (any more)`)
       : this.#notLive()
   }
+}
+
+/** Who watches asks for one picture, whatever its size, and maybe for a sound besides. */
+function standsForViewer(window: LiveWindow, { facts }: Rendition): boolean {
+  return facts.kind === 'video' || window.renditions.every((one) => one.facts.kind === 'audio')
 }
 
 function playlists(window: LiveWindow): WindowPlaylists {

@@ -30,9 +30,11 @@ export interface LiveDescription {
   readonly windowBytes: number
   /** Requests that wait for the next part: about one for each viewer and rendition in this process. */
   readonly waitingRequests: number
+  /** About how many watch through this process. */
+  readonly viewers: number
 }
 
-export function describeChannel(channel: Channel): LiveDescription {
+export function describeChannel(channel: Channel, now: number): LiveDescription {
   const { window, segmenter, stream } = channel
   const renditions = window.renditions
     .filter((rendition) => !rendition.retired)
@@ -55,6 +57,7 @@ export function describeChannel(channel: Channel): LiveDescription {
     ),
     windowBytes: window.byteLength,
     waitingRequests: window.waiting,
+    viewers: window.audience.count(now),
   }
 }
 

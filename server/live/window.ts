@@ -1,4 +1,5 @@
 import { assertNever, NearcastError } from '../lib/errors.ts'
+import { Audience } from './audience.ts'
 import { firstListed, mediaSeconds, type Part, type Rendition, type Segment } from './segment.ts'
 import type {
   PartEvent,
@@ -61,6 +62,7 @@ export class LiveWindow {
   /** No playlist says a smaller target duration: the longest segment so far, rounded. */
   targetFloor = 0
   byteLength = 0
+  readonly audience = new Audience()
   readonly #limits: WindowLimits
   readonly #renditions = new Map<RenditionId, MutableRendition>()
   readonly #listeners = new Set<(event: WindowEvent) => void>()

@@ -116,6 +116,35 @@ describe('a blocking reload (rfc8216bis §6.2.5.2)', () => {
   })
 })
 
+describe('the viewers of a stream', () => {
+  test('are counted by how often they ask, whether for each part or each target duration', async () => {
+    const { live, publisher } = await running()
+    const viewers = () => live.packager.describe()[0]?.viewers
+    expect(viewers()).toBe(0)
+    let over = false
+    const lowLatency = async () => {
+      for (let query = ''; !over; ) {
+        const last = readMedia(await live.get(VIDEO + query)).segments.at(-1)
+        const whole = last?.uri !== undefined
+        const sequence = (last?.sequence ?? 0) + (whole ? 1 : 0)
+        query = `?_HLS_msn=${sequence}&_HLS_part=${whole ? 0 : last?.parts.length}`
+      }
+    }
+    const plain = async () => {
+      for (; !over; await live.clock.sleep(1000)) await live.get(VIDEO)
+    }
+    const watching = [lowLatency, lowLatency, lowLatency, lowLatency, lowLatency, plain, plain]
+    const all = watching.map((watch) => watch())
+    await publisher.send(MEDIA, 8300, 18_300, () => new Promise((next) => setImmediate(next)))
+    expect(viewers()).toBe(7)
+    over = true
+    await publisher.send(MEDIA, 18_300, 20_000)
+    await live.clock.advance(8000)
+    await Promise.all(all)
+    expect(viewers()).toBe(0)
+  })
+})
+
 describe('a delta update (rfc8216bis §6.2.5.1)', () => {
   test('skips what lies beyond the skip boundary and keeps the rest as it is', async () => {
     const live = await LiveFixture.open()
