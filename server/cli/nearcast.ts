@@ -2,6 +2,7 @@ import { stringify } from 'yaml'
 import { configurationSchema } from '../config/describe-settings.ts'
 import { findControl } from '../config/find-ready.ts'
 import { loadConfig } from '../config/load-config.ts'
+import { notesOn } from '../config/notes.ts'
 import { describeError, hasCode } from '../lib/errors.ts'
 import { nearestWord } from '../lib/nearest-word.ts'
 import { type Arguments, CommandFailure, EXIT_CODES, readArguments, writeTable } from './command.ts'
@@ -178,10 +179,12 @@ async function keyList(context: Context): Promise<void> {
 async function keyCreate(context: Context, [name = '']: readonly string[]): Promise<void> {
   const answer = await context.ask('POST', '/keys', { name })
   if (printedAsJson(context, answer)) return
-  const server = textOf(answer, 'server')
-  context.out(
-    `${server === '' ? '' : `Server      ${server}\n`}Stream key  ${textOf(answer, 'key')}\n`,
-  )
+  const rows = [
+    ['Server', textOf(answer, 'server')],
+    ['Stream key', textOf(answer, 'key')],
+    ['Watch', textOf(answer, 'watch')],
+  ]
+  context.out(writeTable(rows.filter(([, value]) => value !== '')))
 }
 
 async function keyRevoke(context: Context, [wanted = '']: readonly string[]): Promise<void> {
@@ -226,12 +229,14 @@ async function configExport(context: Context): Promise<void> {
 }
 
 function configCheck({ args, env, cwd, out }: Context): void {
-  const { file, distributions, origins } = loadConfig({
-    argv: configFlags(args.flags),
-    ...given(env, cwd),
-  })
-  const what = `${distributions.length} distributions, ${Object.keys(origins).length} origins`
-  out(`${file ?? 'no nearcast.yaml, the defaults'}: right (${what})\n`)
+  const config = loadConfig({ argv: configFlags(args.flags), ...given(env, cwd) })
+  const { file, distributions, origins } = config
+  const what = [
+    counted(distributions.length, 'distribution'),
+    counted(Object.keys(origins).length, 'origin'),
+  ]
+  out(`${file ?? 'no nearcast.yaml, the defaults'}: right (${listOf(what)})\n`)
+  for (const note of notesOn(config)) out(`note: ${note}\n`)
 }
 
 function configSchema({ out }: Context): void {
@@ -284,6 +289,10 @@ function timeOf(value: unknown, key: string): string {
 function memberOf(value: unknown, key: string): unknown {
   if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined
   return (value as Readonly<Record<string, unknown>>)[key]
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }
 
 function listOf(names: readonly string[]): string {

@@ -89,11 +89,19 @@ describe('nearcast', () => {
   })
 
   it('creates a key and shows what goes into OBS', async () => {
-    const made = { id: '1', name: 'main', key: 'abc', server: 'rtmp://127.0.0.1:1935/live' }
+    const made = {
+      id: '1',
+      name: 'main',
+      key: 'abc',
+      server: 'rtmp://127.0.0.1:1935/live',
+      watch: 'http://127.0.0.1:8080/watch/live/main',
+    }
     answers.set('POST /api/v1/keys', [201, made])
     const { exit, out } = await run(['key', 'create', 'main'])
     expect(exit).toBe(0)
-    expect(out).toBe('Server      rtmp://127.0.0.1:1935/live\nStream key  abc\n')
+    expect(out).toBe(
+      'Server      rtmp://127.0.0.1:1935/live\nStream key  abc\nWatch       http://127.0.0.1:8080/watch/live/main\n',
+    )
     expect(asked[0]?.body).toBe('{"name":"main"}')
   })
 
@@ -200,6 +208,32 @@ describe('nearcast', () => {
       out: '',
       err: 'bad.yaml: http.prot: unknown key; did you mean http.port?\n',
     })
+  })
+
+  it('says what a right configuration will not do', async () => {
+    writeFileSync(
+      join(folder, 'notes.yaml'),
+      `origins: { app: { kind: file, root: ./nowhere } }
+distributions:
+  - { id: one, behaviors: [{ path: '*', origin: app, compress: true }] }
+  - { id: two, behaviors: [{ path: '*', origin: app }] }
+  - { id: old, kind: rtmp, origin: media }`,
+    )
+    const { exit, out } = await run(['config', 'check', '--config', 'notes.yaml'])
+    expect([exit, out.split('\n')]).toEqual([
+      0,
+      [
+        `${join(folder, 'notes.yaml')}: right (3 distributions, 3 origins)`,
+        'note: distributions.one: compress is not in this version; text goes out as it is',
+        'note: distributions.old: stored media over RTMP is not in this version',
+        `note: origins.app: the folder ${join(folder, 'nowhere')} does not exist`,
+        'note: distributions.two: the host * belongs to distributions.one already',
+        '',
+      ],
+    ])
+    expect((await run(['config', 'check', '--config', 'good.yaml'])).out).toMatch(
+      /right \(1 distribution, 2 origins\)\n$/,
+    )
   })
 
   it('prints the JSON Schema', async () => {
