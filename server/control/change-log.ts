@@ -15,6 +15,8 @@ export interface ChangePosition {
 /** The one list of what was changed while running; control state is its fold. */
 export interface ChangeLog {
   readonly position: ChangePosition
+  /** Where the log is written that this one only follows: what is secret in it is not known here. */
+  readonly parent?: string
   /** Resolves when the change is on the disk and every subscriber has seen it. */
   append(body: ChangeBody): Promise<Change>
   /** The changes after `seq`; undefined when some of them were folded away, and `since(0)` is where to start over. */

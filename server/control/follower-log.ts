@@ -7,11 +7,16 @@ export function followerLog(position: () => ChangePosition, parent: string): Cha
     get position() {
       return position()
     },
+    parent,
     append: async () => {
-      throw new NearcastError('forbidden', `this edge follows ${parent}; make changes there`)
+      throw followsParent(parent)
     },
     since: () => [],
     subscribe: () => ({ [Symbol.dispose]: () => {} }),
     close: async () => {},
   }
+}
+
+export function followsParent(parent: string): NearcastError {
+  return new NearcastError('forbidden', `this edge follows ${parent}; make changes there`)
 }

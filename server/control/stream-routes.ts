@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { NearcastError } from '../lib/errors.ts'
+import { followsParent } from './follower-log.ts'
 import { type Route, route } from './route.ts'
 import type { StreamReport } from './services.ts'
 import { createStreamKey, listStreamKeys } from './stream-keys.ts'
@@ -45,9 +46,12 @@ export const streamRoutes: readonly Route[] = [
     path: '/keys',
     summary: 'Stream keys, without the keys themselves',
     status: 200,
-    run: ({ changes }) => ({
-      keys: listStreamKeys(changes).map(({ id, name, createdAt }) => ({ id, name, createdAt })),
-    }),
+    run: ({ changes }) => {
+      if (changes.parent !== undefined) throw followsParent(changes.parent)
+      return {
+        keys: listStreamKeys(changes).map(({ id, name, createdAt }) => ({ id, name, createdAt })),
+      }
+    },
   }),
   route({
     method: 'post',
@@ -63,7 +67,9 @@ export const streamRoutes: readonly Route[] = [
     run: async ({ changes, random, services, log }, { body }) => {
       const { id, name, key, createdAt } = await createStreamKey(changes, random, body.name)
       log.info('stream key created', { stream: name, id })
-      return { id, name, key, createdAt, server: services.health().listeners['rtmp'] }
+      const { rtmp: server, http } = services.health().listeners
+      const watch = http === undefined ? undefined : `${http}/watch/live/${name}`
+      return { id, name, key, createdAt, server, watch }
     },
   }),
   route({

@@ -35,7 +35,7 @@ const services: ControlServices = {
   health: () => ({
     status: ready ? 'ready' : 'draining',
     role: 'all',
-    listeners: { rtmp: 'rtmp://127.0.0.1:1935/live' },
+    listeners: { rtmp: 'rtmp://127.0.0.1:1935/live', http: 'http://127.0.0.1:8080' },
     warnings: [],
     startedAt: 0,
   }),
@@ -185,7 +185,10 @@ describe('streams and keys', () => {
   it('shows a key once, when it is made', async () => {
     const made = await post('/keys', { name: 'main' })
     const key = textOf(made, 'key')
-    expect(made).toMatchObject({ status: 201, body: { name: 'main' } })
+    expect(made).toMatchObject({
+      status: 201,
+      body: { name: 'main', watch: 'http://127.0.0.1:8080/watch/live/main' },
+    })
     expect(key).toMatch(/^[a-z0-9]{24}$/)
     expect(state.snapshot().streamKeys.get(key)).toBe('main')
     const listed = await get('/keys')
