@@ -164,7 +164,8 @@ describe('playlists', () => {
     const shelf = await shelfWith({ film })
     const { master } = await playFilm(shelf, 'film')
     expect(master).toContain('RESOLUTION=120x160')
-    const { tracks } = await shelf.origin.probe('film', new AbortController().signal)
+    const { tracks, plays } = await shelf.origin.probe('film', new AbortController().signal)
+    expect(plays).toMatch(/^video \(\w+\), audio \(\w+\), as it is, without transcoding$/)
     expect(tracks[0]).toMatchObject({ kind: 'video', rotation: 270, width: 160, height: 120 })
   })
 
