@@ -71,7 +71,7 @@ export const settingsSchema = z.strictObject({
     .optional(),
   rtmp: z
     .strictObject({
-      host: host('Address for publishers and players.', '0.0.0.0'),
+      host: host('Address for publishers, and for players of live streams.', '0.0.0.0'),
       port: port({ description: 'Port for RTMP.', env: 'NEARCAST_RTMP_PORT' }).default(1935),
     })
     .prefault({}),

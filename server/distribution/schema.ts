@@ -141,7 +141,9 @@ const webDistribution = z.strictObject({
 })
 
 const rtmpDistribution = z.strictObject({
-  kind: z.literal('rtmp').meta({ description: 'Stored media over RTMP.', expected: 'web or rtmp' }),
+  kind: z
+    .literal('rtmp')
+    .meta({ description: 'Stored media over RTMP. Not in this version.', expected: 'web or rtmp' }),
   ...common,
   apps: list(
     pattern(/^[a-z0-9_-]+(?:\/[a-z0-9_-]+)*$/i, {

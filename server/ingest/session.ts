@@ -33,7 +33,7 @@ import {
   type SessionState,
   TRANSITIONS,
 } from './session-state.ts'
-import { joinStreamPath } from './stream-path.ts'
+import { isStoredPath, joinStreamPath } from './stream-path.ts'
 
 export interface SessionDeps {
   readonly registry: StreamRegistry
@@ -294,12 +294,15 @@ export class RtmpSession {
 
   #play(command: RtmpCommand & { kind: 'play' }): void {
     if (this.#state !== 'idle') throw new NearcastError('bad-request', `play while ${this.#state}`)
-    const source = this.#deps.openPlay(joinStreamPath(this.#app ?? '', command.name))
+    const path = joinStreamPath(this.#app ?? '', command.name)
+    const source = this.#deps.openPlay(path)
     if (!source) {
       this.#refuse(
         command.streamId,
         'NetStream.Play.StreamNotFound',
-        'Nobody is sending this stream.',
+        isStoredPath(path)
+          ? 'Stored media over RTMP is not in this version.'
+          : 'Nobody is sending this stream.',
       )
       return
     }

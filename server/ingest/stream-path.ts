@@ -16,6 +16,11 @@ export function liveNameOf(path: readonly string[]): string | undefined {
   return app === LIVE_APP && more.length === 0 ? name : undefined
 }
 
+/** Whether it names stored media, by the applications that an `rtmp` distribution has. */
+export function isStoredPath([app, instance]: readonly string[]): boolean {
+  return app === 'vod' || (app === 'cfx' && instance === 'st')
+}
+
 /** With `publish.auth: open` the stream key is the name; it becomes part of URLs and file names. */
 export function isStreamName(name: string): boolean {
   return /^[A-Za-z0-9_-]{1,64}$/.test(name)

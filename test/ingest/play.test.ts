@@ -76,6 +76,21 @@ describe('playing live', () => {
     expect(player.statuses()).toEqual(['NetStream.Play.StreamNotFound'])
   })
 
+  test.each([
+    ['vod', 'mp4:film.mp4'],
+    ['cfx/st', 'film'],
+  ])('stored media is refused in words, in application "%s"', async (app, name) => {
+    const { port } = await live()
+    const player = await RtmpClient.connected(port, app)
+    player.command('play', 0, null, name)
+    await player.untilClosed()
+    expect(player.statuses()).toEqual(['NetStream.Play.StreamNotFound'])
+    const status = player.commands().findLast(([command]) => command === 'onStatus')?.[3]
+    expect(status instanceof Map && status.get('description')).toBe(
+      'Stored media over RTMP is not in this version.',
+    )
+  })
+
   test('what players ask besides is answered or passed over', async () => {
     const { port } = await live()
     const player = await RtmpClient.connected(port)
