@@ -206,7 +206,11 @@ function seekTo(time: number): Promise<{ shown: number | undefined; ms: number }
       resolve({ shown: sight.read(), ms: performance.now() - began })
     }
     const timer = setTimeout(finish, 10_000)
+    // The picture and the word that the seek is done come in either order.
+    let pictured = false
+    video.addEventListener('seeked', () => pictured && finish(), { once: true })
     sight.onPicture = () => {
+      pictured = true
       if (!video.seeking) finish()
     }
     video.currentTime = time
