@@ -116,10 +116,22 @@ function installPackages() {
     ? [process.execPath, env.npm_execpath]
     : [findProgram('npm') ?? missing('npm', 'install Node with npm: https://nodejs.org')]
   const [program, ...before] = npm
-  run(program, [...before, 'ci', '--include=dev', '--no-audit', '--no-fund'], {
-    env: { ...env, ...npmCache() },
-    failure: 'npm ci failed; its own lines above say why',
-  })
+  run(
+    program,
+    [
+      ...before,
+      'ci',
+      '--include=dev',
+      '--no-audit',
+      '--no-fund',
+      '--no-update-notifier',
+      '--loglevel=error',
+    ],
+    {
+      env: { ...env, ...npmCache() },
+      failure: 'npm ci failed; its own lines above say why',
+    },
+  )
   writeFileSync(PACKAGES_STAMP, lockHash())
   say(`node packages installed in ${seconds(started)}`)
 }

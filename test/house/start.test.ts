@@ -111,6 +111,24 @@ describe('a running server', () => {
     await rm(data, { recursive: true })
   })
 
+  it('sends those who ask an edge for keys to its parent, and shows the edge’s own token', async () => {
+    await using origin = await startServer()
+    const parent = origin.ready.origin ?? ''
+    await using edge = await startServer({
+      env: {
+        NEARCAST_ROLE: 'edge',
+        NEARCAST_PARENT: parent,
+        NEARCAST_PARENT_TOKEN: origin.ready.edgeToken ?? '',
+      },
+    })
+    expect(edge.output()).toContain(edge.ready.adminToken)
+    expect(edge.output()).toContain(`${edge.http}/watch/live/NAME`)
+    expect(await edge.api('GET', '/keys')).toMatchObject({
+      status: 403,
+      body: { message: `this edge follows ${parent}; make changes there` },
+    })
+  })
+
   it('prints only addresses that it answers', async () => {
     const config = `distributions:
   - id: shop
