@@ -1,5 +1,6 @@
 import { ApiError, call, type Distribution, type Overview } from './api.ts'
 import { byId, h, renderOnce, table } from './dom.ts'
+import { explainRows } from './explain-rows.ts'
 import { offerDistributions } from './invalidate-view.ts'
 
 export async function refreshDistributions(): Promise<void> {
@@ -13,8 +14,12 @@ export async function refreshDistributions(): Promise<void> {
       ['Name', 'Hosts', 'Answers', ''],
       distributions.map((one) => [
         one.id,
-        h('span', {}, ...one.hosts.map((host) => h('code', { class: 'tag' }, host))),
-        h('span', {}, ...routesOf(one).map((text) => h('code', { class: 'tag' }, text))),
+        h('span', { class: 'tags' }, ...one.hosts.map((host) => h('code', { class: 'tag' }, host))),
+        h(
+          'span',
+          { class: 'tags' },
+          ...routesOf(one).map((text) => h('code', { class: 'tag' }, text)),
+        ),
         h(
           'span',
           { class: one.enabled ? 'tag good' : 'tag off' },
@@ -56,7 +61,7 @@ export function openAsk(): void {
     placeholder: '/images/a.jpg, or intro.mp4',
     'aria-label': 'Path, address or key of a stored file',
   })
-  const answer = h('pre', { hidden: '', tabindex: '0' })
+  const answer = h('div', { class: 'answer', 'aria-live': 'polite' })
   const form = h(
     'form',
     { class: 'row' },
@@ -71,12 +76,12 @@ export function openAsk(): void {
         ? `/explain?url=${encodeURIComponent(text)}`
         : `/probe?key=${encodeURIComponent(text)}`
     void call<object>('GET', path)
-      .then((value) => JSON.stringify(value, null, 2))
-      .catch((thrown: unknown) => (thrown instanceof ApiError ? thrown.message : String(thrown)))
-      .then((said) => {
-        answer.textContent = said
-        answer.hidden = false
-      })
+      .then(
+        (value) => rowsOf(value),
+        (thrown: unknown) =>
+          h('p', { class: 'error' }, thrown instanceof ApiError ? thrown.message : String(thrown)),
+      )
+      .then((said) => answer.replaceChildren(said))
   })
   byId('ask').append(
     h(
@@ -87,4 +92,11 @@ export function openAsk(): void {
     form,
     answer,
   )
+}
+
+function rowsOf(value: object): HTMLElement {
+  const rows = explainRows(value).map(([name, words]) =>
+    h('div', {}, h('dt', {}, name), h('dd', {}, words)),
+  )
+  return h('dl', { class: 'rows' }, ...rows)
 }

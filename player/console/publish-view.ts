@@ -48,7 +48,7 @@ export async function refreshKeys(): Promise<void> {
       ['Stream', 'Id of the key', 'Since', ''],
       keys.map((key) => [
         key.name,
-        h('code', {}, key.id),
+        h('code', { class: 'short' }, key.id),
         dateTime(key.createdAt),
         button('Revoke', 'danger', () => void revoke(key)),
       ]),

@@ -73,7 +73,7 @@ function factsOf(stream: Stream, at: number): HTMLElement[] {
     ['Bitrate', bits === undefined ? undefined : bitsPerSecond(bits)],
     ['Frames', fps === undefined ? undefined : `${count(fps)} per second`],
     ['Key frames', gop === undefined ? undefined : `every ${count(gop)} s`],
-    ['Viewers', viewers === undefined ? undefined : count(viewers)],
+    ['Viewers', viewers === undefined ? undefined : `about ${count(viewers)}`],
     ['Live for', duration((at - stream.startedAt) / 1000)],
   ]
   return facts.flatMap(([term, value]) =>

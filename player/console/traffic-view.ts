@@ -30,7 +30,7 @@ export function showTraffic({ at, traffic, cache, streams }: Overview): void {
   const filled = cache.memoryBytes ? (cache.bytes ?? 0) / cache.memoryBytes : 0
   byId('tiles').replaceChildren(
     tile(count(streams.length), streams.length === 1 ? 'live stream' : 'live streams'),
-    tile(count(viewers), viewers === 1 ? 'live viewer' : 'live viewers'),
+    counted(tile(count(viewers), viewers === 1 ? 'live viewer' : 'live viewers')),
     tile(
       count(now?.requests ?? 0),
       'requests per second',
@@ -40,6 +40,13 @@ export function showTraffic({ at, traffic, cache, streams }: Overview): void {
     tile(percent(traffic.hits, served), 'from the cache', bar(served ? traffic.hits / served : 0)),
     tile(bytes(cache.bytes ?? 0), `of ${bytes(cache.memoryBytes ?? 0)} cache`, bar(filled)),
   )
+}
+
+/** HLS has no sessions: what is shown is an estimate. */
+function counted(of: HTMLElement): HTMLElement {
+  of.title =
+    'About: counted by how often players ask this server. Viewers of other edges are not in it.'
+  return of
 }
 
 function tile(value: string, label: string, picture?: Element): HTMLElement {

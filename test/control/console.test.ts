@@ -50,7 +50,9 @@ describe('the console', () => {
 
     await page.getByRole('textbox', { name: 'Path, address or key' }).fill('/index.html')
     await page.getByRole('button', { name: 'Explain' }).click()
-    await page.getByText('"default"').waitFor()
+    const first = page.locator('.rows div').first()
+    await first.getByText('nobody asked for it since it was last removed').waitFor()
+    expect(await first.locator('dt').textContent()).toBe('why')
     await page.getByRole('cell', { name: '/live/* → live' }).waitFor()
     expect(complaints).toEqual([])
     await page.context().close()
