@@ -5,6 +5,16 @@ const text = document.getElementById('live-text')
 document.getElementById('server').textContent = `rtmp://${location.hostname}/live`
 for (const element of document.querySelectorAll('.origin')) element.textContent = location.origin
 
+const copy = document.getElementById('copy')
+copy.addEventListener('click', () => {
+  // navigator.clipboard is for https and this machine only; this page is also opened by address in a network.
+  getSelection().selectAllChildren(document.getElementById('code'))
+  copy.textContent = document.execCommand('copy') ? 'Copied' : 'Ctrl+C copies it'
+  setTimeout(() => {
+    copy.textContent = 'Copy'
+  }, 1500)
+})
+
 async function look() {
   if (!document.hidden) {
     const answer = await fetch('/live/main/index.m3u8', { cache: 'no-store' }).catch(() => undefined)
