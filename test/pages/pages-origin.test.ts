@@ -78,6 +78,9 @@ describe('pages', () => {
       'value="http://tv.example:8080/vod/talks/One%20%26%20two.mp4/index.m3u8"',
     )
     expect(text).toContain('<link rel="modulepreload" href="/player/hls.AbCdEf12.js">')
+    expect(text).toContain(
+      '<link rel="preload" as="fetch" crossorigin href="/vod/talks/One%20%26%20two.mp4/index.m3u8">',
+    )
   })
   it('allow no script but ours, and only embeds in other pages', async () => {
     const watch = (await get('/watch/live/main')).headers['content-security-policy']
