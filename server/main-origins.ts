@@ -6,7 +6,7 @@ import { httpOrigin } from './edge/http-origin.ts'
 import { objectStoreOrigin } from './edge/object-store-origin.ts'
 import type { Origin } from './http/message.ts'
 import type { Clock } from './lib/clock.ts'
-import { assertNever, NearcastError } from './lib/errors.ts'
+import { assertNever, describeError, NearcastError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { openFileStore } from './storage/file.ts'
 import type { ObjectStore } from './storage/object-store.ts'
@@ -18,6 +18,11 @@ export interface OriginSet {
   list(): readonly Origin[]
   /** The store of an `s3` or `file` origin, read through the cache. Throws `not-found` for any other. */
   store(id: string): ObjectStore
+  /**
+   * Asks each bucket once: what is wrong with it is known before a viewer comes (one sentence each), and the first viewer
+   * meets an open connection.
+   */
+  checkBuckets(signal: AbortSignal): Promise<readonly string[]>
   update(options: Readonly<Record<string, OriginOptions>>): void
   close(): Promise<void>
 }
@@ -29,6 +34,9 @@ export interface OriginSetDeps {
   /** Number of the last invalidation: what was learnt of objects before is asked again. */
   readonly invalidationSeq: () => number
 }
+
+/** A key that nobody has: a bucket that can be read says so. */
+const PROBE_KEY = 'nearcast-was-here'
 
 interface Opened {
   readonly options: OriginOptions
@@ -89,6 +97,20 @@ export function openOrigins(deps: OriginSetDeps): OriginSet {
       const store = opened.get(id)?.cached
       if (store) return store
       throw new NearcastError('not-found', `origin ${id} is no bucket and no folder`)
+    },
+    checkBuckets: async (signal) => {
+      const buckets = [...opened].filter(([, one]) => one.options.kind === 's3')
+      const said = await Promise.all(
+        buckets.map(async ([id, one]) => {
+          try {
+            await one.cached?.stat(PROBE_KEY, signal)
+            return []
+          } catch (error) {
+            return [`origins.${id}: ${describeError(error)}`]
+          }
+        }),
+      )
+      return said.flat()
     },
     update: (options) => {
       const entries = Object.entries(options)

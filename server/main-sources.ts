@@ -51,6 +51,8 @@ export interface Sources {
   readonly vod?: VodOrigin
   /** What remote edges are given. */
   readonly face?: Pick<OriginFaceDeps, 'origins' | 'tail' | 'changes'>
+  /** What is wrong with the buckets, one sentence each. */
+  checkBuckets(signal: AbortSignal): Promise<readonly string[]>
   /** Live windows are written down; nothing is packaged after it. */
   save(): Promise<void>
   close(): Promise<void>
@@ -109,6 +111,7 @@ export async function openLocalSources(base: Base): Promise<Sources> {
       tail: (name, signal) => live.tail(name, signal),
       changes: (after, signal) => followChanges(changes, () => config.distributions, after, signal),
     },
+    checkBuckets: (signal) => configured.checkBuckets(signal),
     save: () => live.save(),
     close: async () => {
       live.close()
@@ -168,6 +171,7 @@ export async function openRemoteSources(base: Base): Promise<Sources> {
     origin: (id) => builtIn.get(id) ?? origins.get(id),
     control: () => control,
     state: () => stateOf(control, epoch),
+    checkBuckets: async () => [],
     save: async () => {},
     close: async () => {
       stop.abort()

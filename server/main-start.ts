@@ -133,6 +133,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
     const demo = config.demo ? startDemo(ready, config, log) : undefined
     if (demo) closers.push(() => demo.close())
     if (sources.ingest) void warnWithoutFfmpeg(config, log, warnings)
+    void warnOfBuckets(sources, log, warnings)
     await writeReady(config.data, ready)
     closers.unshift(() => removeReady(config.data))
     return {
@@ -158,6 +159,15 @@ function startDemo(ready: ReadyFile, config: Config, log: Log): DemoPublisher | 
   const { port } = new URL(ready.rtmp)
   const url = `rtmp://127.0.0.1:${port}/live/${stream.key}`
   return startDemoPublisher(url, { path: config.ffmpeg }, { clock: systemClock, log })
+}
+
+const BUCKETS_MS = 20_000
+
+async function warnOfBuckets(sources: Sources, log: Log, warnings: string[]): Promise<void> {
+  for (const sentence of await sources.checkBuckets(AbortSignal.timeout(BUCKETS_MS))) {
+    warnings.push(sentence)
+    log.warn(sentence)
+  }
 }
 
 async function warnWithoutFfmpeg(config: Config, log: Log, warnings: string[]): Promise<void> {

@@ -95,6 +95,7 @@ export function bucketTests(place: () => RealS3): void {
       expect(await answer.json()).toMatchObject({ code })
     }
     expect((await fetch(`${wrong.http}/`)).status).toBe(200)
+    await expect.poll(() => wrong.output()).toContain(`origins.media: ${code}`)
     expect(await wrong.stop()).toBe(0)
     expect(wrong.output()).not.toContain(place().secretAccessKey)
   })
