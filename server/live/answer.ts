@@ -30,7 +30,11 @@ export async function answerLive(deps: AnswerDeps, request: OriginRequest): Prom
       allow: 'GET, HEAD',
     })
   const address = readLiveAddress(request.path)
-  if (!address) return failure('not-found', 'no live stream has such an address')
+  if (!address)
+    return failure(
+      'not-found',
+      'no live stream has such an address; one is watched at /watch/live/NAME',
+    )
   const answer = await new Answer(deps, request, address.name).to(address.resource)
   return request.method === 'HEAD' ? { ...answer, body: null } : answer
 }

@@ -85,14 +85,16 @@ async function fetchVod(context: Context, request: OriginRequest): Promise<Origi
       throw new NearcastError('method-not-allowed', `${request.method} of stored media`)
     }
     const address = parseVodAddress(request.path)
-    if (address === undefined) {
-      throw new NearcastError('not-found', `${request.path} is not KEY/index.m3u8 or a part of it`)
-    }
-    return await answer(context, request, address)
+    if (address !== undefined) return await answer(context, request, address)
   } catch (error) {
     if (!(error instanceof NearcastError) || request.signal.aborted) throw error
     return refusal(error)
   }
+  // Thrown, which shows browsers a page: people come here who take this for the address of a film to watch.
+  throw new NearcastError(
+    'not-found',
+    `${request.path} is not KEY/index.m3u8 or a part of it; a film is watched at /watch/vod/KEY`,
+  )
 }
 
 async function answer(

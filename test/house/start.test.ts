@@ -129,6 +129,18 @@ describe('a running server', () => {
     })
   })
 
+  it('shows a browser at the address of no film a page, and tells a program in JSON', async () => {
+    await using server = await startServer()
+    const address = `${server.http}/vod/sample.mp4`
+    const page = await fetch(address, { headers: { accept: 'text/html,*/*' } })
+    expect([page.status, page.headers.get('content-type')]).toEqual([
+      404,
+      'text/html; charset=utf-8',
+    ])
+    expect(await page.text()).toContain('at /watch/vod/')
+    expect(await (await fetch(address)).json()).toMatchObject({ code: 'not-found' })
+  })
+
   it('prints only addresses that it answers', async () => {
     const config = `distributions:
   - id: shop

@@ -154,7 +154,10 @@ describe('answers', () => {
       return [status, (JSON.parse(text) as { code: string }).code]
     }
     expect(await refusal('/vod/nothing/index.m3u8')).toEqual([404, 'object-not-found'])
-    expect(await refusal('/vod/film')).toEqual([404, 'not-found'])
+    await expect(ask(shelf, '/vod/film')).rejects.toMatchObject({
+      code: 'not-found',
+      message: expect.stringContaining('/watch/vod/KEY'),
+    })
     expect(await refusal('/vod/../film/index.m3u8')).toEqual([400, 'bad-request'])
     expect(await refusal('/vod/%E0%A4%A/index.m3u8')).toEqual([400, 'bad-request'])
     expect(await refusal(`/vod/film/${hash}/main-1.m4s`)).toEqual([404, 'not-found'])
