@@ -22,7 +22,7 @@ function inWords(value: unknown): string {
   if (Array.isArray(value)) return value.map(inWords).join('; ')
   if (typeof value !== 'object' || value === null) return String(value)
   return Object.entries(value)
-    .filter(([, one]) => one !== null && one !== '')
+    .filter(([, one]) => one !== null && inWords(one) !== '')
     .map(([name, one]) => (name === 'kind' ? inWords(one) : `${nameInWords(name)} ${inWords(one)}`))
     .join(', ')
 }

@@ -6,7 +6,7 @@ it('says the reason of an answer first, and all of it in words', () => {
     url: '/a.jpg',
     behavior: { path: '/*', ttl: { min: 0, max: 60 } },
     invalidatedBy: ['/a.jpg', '/*'],
-    origin: { id: 'site', query: '' },
+    origin: { id: 'site', query: '', fields: [] },
     ageSeconds: 7.8149999999,
     stored: false,
     decision: { kind: 'fetch', reason: 'uri-miss' },
