@@ -42,7 +42,15 @@ export function showPublish({ health }: Overview): void {
 }
 
 export async function refreshKeys(): Promise<void> {
-  const { keys } = await call<{ keys: readonly Key[] }>('GET', '/keys')
+  let keys: readonly Key[]
+  try {
+    ;({ keys } = await call<{ keys: readonly Key[] }>('GET', '/keys'))
+  } catch (thrown) {
+    // An edge has no keys of its own, and says whose to ask.
+    if (!(thrown instanceof ApiError)) throw thrown
+    renderOnce(list, thrown.message, () => [h('p', {}, thrown.message)])
+    return
+  }
   renderOnce(list, keys, () => [
     table(
       ['Stream', 'Id of the key', 'Since', ''],
