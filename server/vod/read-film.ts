@@ -56,7 +56,8 @@ export async function readFilm(
       }
       window.add(start, bytes)
     }
-    const { movie, end } = await findMovie(window, join, limits)
+    const { movie, start, end } = await findMovie(window, join, limits)
+    if (!movie.fragmentDefaults) checkSamplesOutside(movie, start, end)
     if (movie.fragmentDefaults) await join()
     const fragments =
       movie.fragmentDefaults && (await collectFragments(window, movie, end, limits.fragmentSamples))
@@ -113,12 +114,21 @@ function checkContainer(key: string, container: Container): void {
   )
 }
 
+/** A damaged table whose samples would be the index's own bytes: no decoder makes a picture of them. */
+function checkSamplesOutside(movie: Movie, start: number, end: number): void {
+  for (const { id, samples } of movie.tracks) {
+    const inside = samples.chunks.offset.some((at) => at >= start && at < end)
+    if (inside)
+      throw new NearcastError('media-broken', `track ${id} has samples inside the file's own index`)
+  }
+}
+
 /** Walks the boxes of the file to its moov. `join` adds the tail. */
 async function findMovie(
   window: ObjectWindow,
   join: () => Promise<void>,
   limits: FilmLimits,
-): Promise<{ readonly movie: Movie; readonly end: number }> {
+): Promise<{ readonly movie: Movie; readonly start: number; readonly end: number }> {
   const { size } = window.info
   const get = async (start: number, length: number) => {
     if (!window.have(start, length)) await join()
@@ -133,7 +143,7 @@ async function findMovie(
       if (end - at > limits.moovBytes) {
         throw new NearcastError('media-broken', `an index (moov) of ${end - at} bytes`)
       }
-      return { movie: readMovie(await get(at, end - at)), end }
+      return { movie: readMovie(await get(at, end - at)), start: at, end }
     }
     if (end > size) throw cutShort(`its ${header.type} goes to byte ${end} of ${size}`)
     if (boxes > BOXES_BEFORE_MOOV) break

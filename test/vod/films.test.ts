@@ -241,6 +241,16 @@ describe('what cannot be played is refused in plain words', () => {
     expect(await refused(film)).toMatchObject({ status: 403, code: 'media-encrypted' })
   })
 
+  it('a table whose samples would be bytes of the index itself', async () => {
+    const film = await readFile(await makeFilm({ seconds: 1 }))
+    const moov = film.lastIndexOf('moov') - 4
+    const astray = withTables(film, (type, body) => {
+      if (type === 'stco') body.writeUInt32BE(moov + 16, 8)
+      return [type, body]
+    })
+    expect(await refused(astray)).toMatchObject({ status: 422, code: 'media-broken' })
+  })
+
   it('what is no media, or empty', async () => {
     expect(await refused(Buffer.from('hello, this is text and nothing else'))).toMatchObject({
       code: 'media-unsupported',
