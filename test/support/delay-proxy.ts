@@ -44,14 +44,22 @@ export async function startDelayProxy(port: number, oneWayMs: number): Promise<D
 
 // Length, not width: bytes follow each other at full speed, so a chunk is passed on at once and only shown later.
 function late(ms: number): Transform {
+  let underWay = 0
+  let arrived = () => {}
   return new Transform({
     highWaterMark: 8 * 1024 * 1024,
     transform(chunk: Buffer, _encoding, done) {
-      setTimeout(() => this.push(chunk), ms)
+      underWay++
+      setTimeout(() => {
+        if (!this.destroyed) this.push(chunk)
+        underWay--
+        if (underWay === 0) arrived()
+      }, ms)
       done()
     },
     flush(done) {
-      setTimeout(done, ms + 1)
+      if (underWay === 0) done()
+      else arrived = done
     },
   })
 }
