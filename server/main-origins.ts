@@ -6,7 +6,7 @@ import { httpOrigin } from './edge/http-origin.ts'
 import { objectStoreOrigin } from './edge/object-store-origin.ts'
 import type { Origin } from './http/message.ts'
 import type { Clock } from './lib/clock.ts'
-import { assertNever, describeError, NearcastError } from './lib/errors.ts'
+import { assertNever, describeError, hasCode, NearcastError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { openFileStore } from './storage/file.ts'
 import type { ObjectStore } from './storage/object-store.ts'
@@ -35,8 +35,15 @@ export interface OriginSetDeps {
   readonly invalidationSeq: () => number
 }
 
-/** A key that nobody has: a bucket that can be read says so. */
-const PROBE_KEY = 'nearcast-was-here'
+/** Keys that nobody has: a bucket that can be read says so. Three at once, as many connections as a film opens with. */
+function probe(store: ObjectStore, signal: AbortSignal): readonly Promise<unknown>[] {
+  const range = { start: 0, end: 0 }
+  return [
+    store.stat('nearcast-was-here', signal),
+    store.read('nearcast-was-here-1', { range, signal }),
+    store.read('nearcast-was-here-2', { range, signal }),
+  ]
+}
 
 interface Opened {
   readonly options: OriginOptions
@@ -102,12 +109,13 @@ export function openOrigins(deps: OriginSetDeps): OriginSet {
       const buckets = [...opened].filter(([, one]) => one.options.kind === 's3')
       const said = await Promise.all(
         buckets.map(async ([id, one]) => {
-          try {
-            await one.cached?.stat(PROBE_KEY, signal)
-            return []
-          } catch (error) {
-            return [`origins.${id}: ${describeError(error)}`]
-          }
+          const answers = await Promise.allSettled(one.cached ? probe(one.cached, signal) : [])
+          const wrong = answers.find(
+            (answer) => answer.status === 'rejected' && !hasCode(answer.reason, 'object-not-found'),
+          )
+          return wrong?.status === 'rejected'
+            ? [`origins.${id}: ${describeError(wrong.reason)}`]
+            : []
         }),
       )
       return said.flat()
