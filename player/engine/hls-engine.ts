@@ -34,6 +34,7 @@ const CONFIG: Partial<HlsConfig> = {
   liveDurationInfinity: true,
   backBufferLength: 60,
   startLevel: -1,
+  startFragPrefetch: true,
   abrEwmaDefaultEstimate: 2_000_000,
   capLevelToPlayerSize: true,
   playlistLoadPolicy: { default: patient(30) },
