@@ -5,6 +5,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // What needs a real S3 server runs by vitest.s3.config.ts alone.
     exclude: ['test/**/*.real.test.ts', 'node_modules/**'],
+    setupFiles: ['test/support/fuzz-seed.ts'],
     pool: 'threads',
     isolate: false,
     // Whole servers, ffmpeg and Chromium on two busy cores.

@@ -178,12 +178,20 @@ function showValue(value: unknown, node: SchemaNode | undefined): string {
   // Text where a group belongs may hold what only a member of the group may hide.
   if (node?.properties || node?.type === 'object')
     return typeof value === 'string' ? 'text' : `a ${typeof value}`
-  const text = JSON.stringify(value) ?? 'its value'
+  const text = quoted(value)
   if (/:\/\/[^/]*@/.test(text)) return 'an address with a password'
   return text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE)}…` : text
 }
 
 function printable(key: string): string {
   const shown = key.length > LONGEST_VALUE ? `${key.slice(0, LONGEST_VALUE)}…` : key
-  return /^[\w./*~-]+$/.test(shown) ? shown : JSON.stringify(shown)
+  return /^[\w./*~-]+$/.test(shown) ? shown : quoted(shown)
+}
+
+/** As JSON, also without the control characters that JSON leaves as they are: nothing of a file may steer a terminal. */
+function quoted(value: unknown): string {
+  return (JSON.stringify(value) ?? 'its value').replace(
+    /[\u007f-\u009f]/g,
+    (character) => `\\u00${character.charCodeAt(0).toString(16)}`,
+  )
 }
