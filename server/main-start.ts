@@ -19,6 +19,7 @@ import { Metrics } from './lib/metrics.ts'
 import { systemRandom } from './lib/random.ts'
 import { startControlRole } from './main-control.ts'
 import { openLocalSources, openRemoteSources, type Sources } from './main-sources.ts'
+import { warmUp } from './main-warm.ts'
 import { startOriginFace } from './origin/origin-face.ts'
 import { type DemoPublisher, probeFfmpeg, startDemoPublisher } from './transcode/ffmpeg.ts'
 
@@ -134,6 +135,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
     if (demo) closers.push(() => demo.close())
     if (sources.ingest) void warnWithoutFfmpeg(config, log, warnings)
     void warnOfBuckets(sources, log, warnings)
+    await warmUp(clock, log)
     await writeReady(config.data, ready)
     closers.unshift(() => removeReady(config.data))
     return {

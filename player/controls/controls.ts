@@ -1,19 +1,3 @@
-import 'media-chrome/dist/media-controller.js'
-import 'media-chrome/dist/media-control-bar.js'
-import 'media-chrome/dist/media-play-button.js'
-import 'media-chrome/dist/media-mute-button.js'
-import 'media-chrome/dist/media-volume-range.js'
-import 'media-chrome/dist/media-time-range.js'
-import 'media-chrome/dist/media-preview-time-display.js'
-import 'media-chrome/dist/media-captions-button.js'
-import 'media-chrome/dist/media-pip-button.js'
-import 'media-chrome/dist/media-fullscreen-button.js'
-import 'media-chrome/dist/menu/media-settings-menu.js'
-import 'media-chrome/dist/menu/media-settings-menu-button.js'
-import 'media-chrome/dist/menu/media-settings-menu-item.js'
-import 'media-chrome/dist/menu/media-rendition-menu.js'
-import 'media-chrome/dist/menu/media-audio-track-menu.js'
-import 'media-chrome/dist/menu/media-playback-rate-menu.js'
 import { announce, describeState, type Request } from '../store/describe-state.ts'
 import type { PlayerStore, Snapshot } from '../store/player-store.ts'
 import { formatTime } from './format-time.ts'
@@ -36,6 +20,7 @@ export class Controls {
   #store: PlayerStore | undefined
   #snapshot: Snapshot | undefined
   #request: Request = 'play'
+  #chrome: 'wanted' | 'asked' = 'wanted'
 
   constructor(host: HTMLElement, root: ShadowRoot) {
     this.#host = host
@@ -55,6 +40,21 @@ export class Controls {
     this.#store = store
     for (const type of ['timeupdate', 'durationchange', 'seeking', 'emptied'])
       video.addEventListener(type, () => this.#showTime(video.nativeEl))
+  }
+
+  /** media-chrome takes as long to evaluate as a picture to fetch and decode, and nobody needs it before. */
+  async #loadChrome(): Promise<void> {
+    if (this.#chrome === 'asked') return
+    this.#chrome = 'asked'
+    try {
+      await import('./chrome.ts')
+    } catch {
+      // A picture without our buttons gets the browser's own, and the next one asks again.
+      this.#chrome = 'wanted'
+      this.#video().controls = true
+      return
+    }
+    this.#video().controls = false
     this.find('media-captions-button').setAttribute('role', 'switch')
     for (const range of this.#root.querySelectorAll('media-time-range, media-volume-range'))
       range.shadowRoot?.append(focusRing())
@@ -74,10 +74,12 @@ export class Controls {
   }
 
   show(snapshot: Snapshot, video: ControlledVideo): void {
+    const previous = this.#snapshot?.state.kind
     this.#snapshot = snapshot
     this.#showCard(snapshot)
     this.#showBadge(snapshot)
     const { state } = snapshot
+    if (state.kind !== 'loading' && state.kind !== previous) void this.#loadChrome()
     const rewind = (snapshot.liveFacts?.windowSeconds ?? 0) > 90
     toggle(this.find('media-time-range'), !snapshot.live || rewind)
     toggle(this.find('.time'), !snapshot.live)

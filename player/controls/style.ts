@@ -51,11 +51,16 @@ media-controller {
   --media-font-family: inherit;
   --media-control-transition-out: opacity 0.4s;
 }
-nearcast-video { width: 100%; height: 100%; transition: none; --media-webkit-text-track-transition: transform 0.15s; }
+nearcast-video { display: block; width: 100%; height: 100%; transition: none; --media-webkit-text-track-transition: transform 0.15s; }
 media-controller:not([userinactive]) nearcast-video,
 media-controller[mediapaused] nearcast-video { --media-webkit-text-track-transform: translateY(-78px); }
 .poster { width: 100%; height: 100%; object-fit: contain; }
 .poster:not([src]) { display: none; }
+/* Until the controls are there: the picture, the card over it, and nothing else. */
+media-controller:not(:defined) { display: block; }
+media-controller:not(:defined) > :is(.title, .chrome, media-settings-menu) { display: none; }
+media-controller:not(:defined) > .poster { position: absolute; inset: 0; }
+:host(:is([data-state='playing'], [data-state='live'], [data-state='behind'])) media-controller:not(:defined) > .poster { display: none; }
 
 .title {
   align-self: stretch;

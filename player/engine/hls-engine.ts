@@ -15,6 +15,10 @@ const STUCK_MS = 1500
 /** Above this the two clocks don't agree and nothing can be said from program date-time. */
 const CLOCK_LIMIT_SECONDS = 60
 
+/** So much is buffered until a picture is there, and then as much as hls.js itself would. Seconds. */
+const FIRST_SECONDS = 1
+const MOST_SECONDS = 600
+
 const GONE = new Set([400, 401, 403, 404, 410])
 
 /** Playlists and parts of a live stream are worth asking for again for as long as somebody watches. */
@@ -35,6 +39,8 @@ const CONFIG: Partial<HlsConfig> = {
   backBufferLength: 60,
   startLevel: -1,
   startFragPrefetch: true,
+  // What comes after the first picture would only take network and processor from it.
+  maxMaxBufferLength: FIRST_SECONDS,
   abrEwmaDefaultEstimate: 2_000_000,
   capLevelToPlayerSize: true,
   playlistLoadPolicy: { default: patient(30) },
@@ -131,6 +137,7 @@ class HlsEngine implements Engine {
       hls.stopLoad()
       this.#options.onEvent({ kind: 'failed', failure })
     })
+    this.#on('loadeddata', () => (hls.config.maxMaxBufferLength = MOST_SECONDS))
     this.#on('seeking', () => this.#onSeeking())
     this.#on('pause', () => this.#onPause())
     this.#undo.push(browserClock.every(TICK_MS, () => this.#tick()))

@@ -117,6 +117,15 @@ describe('the player in a browser', () => {
     await page.context().close()
   })
 
+  it('has the controls of the browser when its own cannot be fetched', async () => {
+    const { page } = await openPage('about:blank')
+    await page.route('**/chrome.*.js', (route) => route.abort())
+    await page.goto(`${server.url}/embed/vod/film.mp4?autoplay=muted`)
+    await state(page, 'playing')
+    await page.waitForFunction(() => document.querySelector('nearcast-player')?.media.controls)
+    await page.context().close()
+  })
+
   it('plays a plain file, and says why it cannot', async () => {
     const names = ['init.mp4', 's0.m4s', 's1.m4s', 's2.m4s', 's3.m4s']
     const parts = names.map(async (name) =>
