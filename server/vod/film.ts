@@ -48,7 +48,7 @@ export interface Variant {
 }
 
 /** A new number when the same file would be cut or written otherwise, so that old and new bytes never share a name. */
-const PACKAGER_VERSION = 1
+const PACKAGER_VERSION = 2
 
 export function hashOf(info: Pick<ObjectInfo, 'etag' | 'size'>): string {
   return createHash('sha256')

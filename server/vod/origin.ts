@@ -52,6 +52,7 @@ export function createVodOrigin(options: VodOriginOptions): VodOrigin {
   const counters = {
     loads: metrics.counter('vod_index_loads_total', 'Film indexes read from the store'),
     segments: metrics.counter('vod_segments_total', 'Segments made'),
+    mended: metrics.counter('vod_pictures_mended_total', 'Damaged pictures put right'),
   }
   const shelf = new FilmShelf({
     store,
@@ -61,7 +62,7 @@ export function createVodOrigin(options: VodOriginOptions): VodOrigin {
     onLoad: () => counters.loads.add(),
   })
   metrics.gauge('vod_index_bytes', 'Memory of film indexes', () => shelf.bytes)
-  const context = { store, clock, shelf, segments: counters.segments }
+  const context = { store, clock, shelf, ...counters }
   return {
     id: 'vod',
     caching: 'shared',
@@ -77,6 +78,7 @@ interface Context {
   readonly clock: Clock
   readonly shelf: FilmShelf
   readonly segments: CountingMetric
+  readonly mended: CountingMetric
 }
 
 async function fetchVod(context: Context, request: OriginRequest): Promise<OriginResponse> {

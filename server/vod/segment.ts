@@ -1,3 +1,4 @@
+import type { Track } from '../codecs/track.ts'
 import {
   type FragmentRun,
   type FragmentSample,
@@ -5,9 +6,10 @@ import {
   writeFragmentHeader,
 } from '../formats/isobmff/write-fragment.ts'
 import { writeInit } from '../formats/isobmff/write-init.ts'
-import { expandSamples } from '../formats/isobmff/sample-table.ts'
+import { expandSamples, type SampleSpan } from '../formats/isobmff/sample-table.ts'
 import { NearcastError } from '../lib/errors.ts'
 import type { Rendition } from './film.ts'
+import { nalLengthSize, type PictureFraming } from './mend-pictures.ts'
 import { type SegmentTimes, segmentTimes } from './play-track.ts'
 
 /** A segment as what stands before the media bytes, and where those lie in the object. */
@@ -16,6 +18,8 @@ export interface SegmentLayout {
   readonly reads: readonly PlannedRead[]
   /** Header included. */
   readonly length: number
+  /** undefined for sound, and for codecs without NAL units. */
+  readonly pictures: PictureFraming | undefined
 }
 
 /** One read of the object, and the pieces of it that are sent: `start` counts from the beginning of the object. */
@@ -36,6 +40,7 @@ const READS_MAX = 64
  */
 export function layOutSegment(rendition: Rendition, segment: number): SegmentLayout {
   const stretches: Stretch[] = []
+  let pictures: PictureFraming | undefined
   const tracks = rendition.parts.flatMap(({ track, firstSamples }) => {
     const from = firstSamples[segment] ?? 0
     const to = firstSamples[segment + 1] ?? from
@@ -60,6 +65,7 @@ export function layOutSegment(rendition: Rendition, segment: number): SegmentLay
       } else own.push({ start, end, samples: [sample], offset: 0 })
     }
     stretches.push(...own)
+    if (track.source.handler === 'vide') pictures = framingOf(track.tracks, span)
     return [{ trackId: track.tracks[0].id, baseDecodeTime: times.baseDecodeTime, runs: own }]
   })
   // The same order on every machine: by place, and where two tracks claim one place, by track.
@@ -74,7 +80,20 @@ export function layOutSegment(rendition: Rendition, segment: number): SegmentLay
     tracks: tracks satisfies readonly FragmentTrack[],
     payloadLength,
   })
-  return { header, reads: planReads(stretches), length: header.length + payloadLength }
+  return { header, reads: planReads(stretches), length: header.length + payloadLength, pictures }
+}
+
+function framingOf(
+  tracks: readonly Track[],
+  { offsets, sizes }: SampleSpan,
+): PictureFraming | undefined {
+  const lengthSize = nalLengthSize(tracks)
+  const codec = tracks[0]?.codec
+  if (lengthSize === undefined || (codec !== 'avc' && codec !== 'hevc')) return undefined
+  const order = Array.from(offsets.keys()).sort((a, b) => (offsets[a] ?? 0) - (offsets[b] ?? 0))
+  const starts = Float64Array.from(order, (i) => offsets[i] ?? 0)
+  const ends = Float64Array.from(order, (i) => (offsets[i] ?? 0) + (sizes[i] ?? 0))
+  return { codec, lengthSize, starts, ends }
 }
 
 /** The fields of tfdt and trun. Only tables that contradict themselves give more. */

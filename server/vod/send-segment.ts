@@ -1,13 +1,16 @@
 import type { Clock } from '../lib/clock.ts'
 import { NearcastError } from '../lib/errors.ts'
+import type { CountingMetric } from '../lib/metrics.ts'
 import type { ObjectRead, ObjectStore } from '../storage/object-store.ts'
 import { withDeadline } from './deadline.ts'
 import type { Film } from './film.ts'
+import { mendPictures, type PlacedBytes } from './mend-pictures.ts'
 import type { PlannedRead, SegmentLayout } from './segment.ts'
 
 interface Deps {
   readonly store: ObjectStore
   readonly clock: Clock
+  readonly mended: CountingMetric
 }
 
 const OPEN_DEADLINE_MS = 10_000
@@ -68,14 +71,19 @@ async function* send(
     opening.catch(() => {})
     pending.push(opening)
   }
-  try {
-    for (let i = 1; i < OPEN_AHEAD; i += 1) openNext(i)
-    yield layout.header
+  async function* mediaOf(): AsyncGenerator<PlacedBytes> {
     for (const [i, read] of layout.reads.entries()) {
       const source = await pending[i]
       if (source) yield* piecesOf(deps, film, read, source, signal)
       openNext(i + OPEN_AHEAD)
     }
+  }
+  try {
+    for (let i = 1; i < OPEN_AHEAD; i += 1) openNext(i)
+    yield layout.header
+    const media = mediaOf()
+    if (layout.pictures) yield* mendPictures(media, layout.pictures, () => deps.mended.add())
+    else for await (const { bytes } of media) yield bytes
   } finally {
     ended.abort(notWanted())
   }
@@ -104,7 +112,7 @@ async function* piecesOf(
   read: PlannedRead,
   source: ObjectRead,
   signal: AbortSignal,
-): AsyncGenerator<Uint8Array> {
+): AsyncGenerator<PlacedBytes> {
   let at = read.start
   let next = 0
   const chunks = source.body[Symbol.asyncIterator]()
@@ -119,7 +127,8 @@ async function* piecesOf(
       for (; next < read.pieces.length; next += 1) {
         const piece = read.pieces[next]
         if (piece === undefined || piece.start >= end) break
-        yield bytes.subarray(Math.max(0, piece.start - at), Math.min(bytes.length, piece.end - at))
+        const from = Math.max(0, piece.start - at)
+        yield { at: at + from, bytes: bytes.subarray(from, Math.min(bytes.length, piece.end - at)) }
         if (piece.end > end) break
       }
       at = end
