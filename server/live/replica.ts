@@ -38,6 +38,8 @@ export class Replica {
   #window: LiveWindow | undefined
   /** Filled from the snapshot, shown when that is whole. */
   #next: LiveWindow | undefined
+  /** A segment whose first part is still on its way: no playlist may show one without (rfc8216bis §4.4.5.4). */
+  #opening: WindowEvent | undefined
   #failure: unknown
   #viewers = 0
   #lastWanted: number
@@ -126,6 +128,7 @@ export class Replica {
     this.#stop.signal.addEventListener('abort', abort, { once: true })
     const watch = new Watch(clock, connection)
     this.#next = undefined
+    this.#opening = undefined
     try {
       watch.within(OPEN_DEADLINE_MS)
       const bytes = await watch.race(openTail(this.name, connection.signal))
@@ -161,6 +164,12 @@ export class Replica {
     }
     const window = this.#next
     if (!window) throw new NearcastError('origin-failed', 'the tail does not begin with its name')
+    if (event.kind === 'segment' && event.gapSeconds === 0) {
+      this.#opening = event
+      return
+    }
+    if (this.#opening) window.apply(this.#opening)
+    this.#opening = undefined
     if (event.kind === 'beat') this.#show(window)
     else window.apply(event)
   }

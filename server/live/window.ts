@@ -134,7 +134,7 @@ export class LiveWindow {
     this.#waiters.clear()
   }
 
-  /** The events that make another window like this one, with the segments a viewer can still ask for. */
+  /** The events that make another window like this one, with the segments of the main playlist; rewinding begins there. */
   snapshot(): readonly WindowEvent[] {
     const events: WindowEvent[] = [
       {
@@ -227,10 +227,9 @@ export class LiveWindow {
     const rendition = this.#find(event.rendition)
     const last = rendition.segments.at(-1)
     if (last && event.sequence <= last.sequence) return
-    if (last?.open) throw broken(`segment ${event.sequence} begins while ${last.sequence} is open`)
-    // A replica that was cut off for long: the numbers of a playlist have no hole (rfc8216bis §4.4.3.2).
-    if (last && event.sequence > last.sequence + 1)
-      this.#forget(rendition, rendition.segments.length)
+    const hole = last !== undefined && event.sequence > last.sequence + 1
+    if (last?.open && !hole)
+      throw broken(`segment ${event.sequence} begins while ${last.sequence} is open`)
     const gap = event.gapSeconds > 0
     rendition.segments.push({
       sequence: event.sequence,
@@ -246,6 +245,8 @@ export class LiveWindow {
       byteLength: 0,
       open: !gap,
     })
+    // A replica that was cut off for long: the numbers of a playlist have no hole (rfc8216bis §4.4.3.2).
+    if (hole) this.#forget(rendition, rendition.segments.length - 1)
     if (gap) this.#evict(rendition)
     if (rendition.segments.length > SEGMENTS_MAX) this.#forget(rendition, 1)
   }

@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest'
+import { deferred } from '../../server/lib/deferred.ts'
 import { silentLog } from '../../server/lib/log.ts'
 import { Metrics } from '../../server/lib/metrics.ts'
 import { createLiveReplicas, type LiveReplicas } from '../../server/live/replicas.ts'
 import { makeLiveMedia } from '../support/live-media.ts'
-import { type Answer, ask, LiveFixture, readMedia } from './live-fixture.ts'
+import { type Answer, answered, ask, LiveFixture, readMedia } from './live-fixture.ts'
 
 const MEDIA = await makeLiveMedia({ seconds: 20, gop: 30 })
 
@@ -12,6 +13,9 @@ class Edge {
   readonly replicas: LiveReplicas
   opened = 0
   broken = false
+  /** Bytes come no further while this is pending. */
+  stalled: Promise<void> | undefined
+  stallsAt = /^$/
   readonly #cuts = new Set<AbortController>()
 
   constructor(live: LiveFixture, idleMs = 10_000) {
@@ -22,7 +26,7 @@ class Edge {
         const cut = new AbortController()
         this.#cuts.add(cut)
         const tail = live.packager.tail(name, AbortSignal.any([signal, cut.signal]))
-        return tail && splitUp(tail)
+        return tail && splitUp(this.#stalling(tail))
       },
       clock: live.clock,
       log: silentLog,
@@ -33,6 +37,13 @@ class Edge {
 
   get(path: string, headers: Record<string, string> = {}): Promise<Answer> {
     return ask(this.replicas.origin, path, headers)
+  }
+
+  async *#stalling(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const chunk of bytes) {
+      yield chunk
+      if (this.stallsAt.test(Buffer.from(chunk).toString('latin1', 8, 200))) await this.stalled
+    }
   }
 
   cut(): void {
@@ -143,6 +154,44 @@ describe('a replica', () => {
     await expectSame(live, edge)
   })
 
+  test('that was cut off for longer than the window goes on with what the window holds now', async () => {
+    const live = await LiveFixture.open({ windowSeconds: 4 })
+    const publisher = live.publish()
+    await publisher.send(MEDIA, 0, 8300)
+    const edge = new Edge(live, 60_000)
+    await edge.get('/live/main/index.m3u8')
+    edge.broken = true
+    edge.cut()
+    await publisher.send(MEDIA, 8300, 19_500)
+    edge.broken = false
+    await live.clock.advance(5000)
+    await settle()
+    await expectSame(live, edge)
+  })
+
+  test('says nothing of a segment before its first part is there', async () => {
+    const live = await LiveFixture.open()
+    const publisher = live.publish()
+    await publisher.send(MEDIA, 0, 8900)
+    const edge = new Edge(live)
+    await edge.get('/live/main/index.m3u8')
+    await settle()
+    const stall = deferred()
+    edge.stalled = stall.promise
+    edge.stallsAt = /"kind":"segment"/
+    const held = edge.get('/live/main/video-t1.m3u8?_HLS_msn=9&_HLS_part=9')
+    await publisher.send(MEDIA, 8900, 9300)
+    await settle()
+    expect(await answered(held)).toBeUndefined()
+    const audio = await edge.get('/live/main/audio-t1.m3u8')
+    expect(audio.text).toContain('LAST-MSN=9,LAST-PART=4')
+    stall.resolve()
+    edge.stallsAt = /^$/
+    expect(readMedia(await held).segments.at(-1)?.parts).toHaveLength(1)
+    await settle()
+    await expectSame(live, edge)
+  })
+
   test('says 404 of a stream nobody sends, and asks again a second later', async () => {
     const live = await LiveFixture.open()
     const edge = new Edge(live)
@@ -163,6 +212,7 @@ describe('a replica', () => {
     const answer = await edge.get('/live/main/index.m3u8')
     expect(answer.status).toBe(502)
     expect(answer.headers['cache-control']).toBe('no-store')
+    expect(answer.text).not.toContain('no way to the parent')
     edge.broken = false
     await live.publish().send(MEDIA, 0, 1000)
     expect((await edge.get('/live/main/index.m3u8')).status).toBe(200)
