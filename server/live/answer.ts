@@ -1,7 +1,7 @@
 import { fieldLine, listMembers } from '../http/fields.ts'
 import type { Body, Fields, OriginMessage, OriginRequest } from '../http/message.ts'
 import type { Clock } from '../lib/clock.ts'
-import { describeError, type ErrorCode, ERRORS } from '../lib/errors.ts'
+import { type ErrorCode, ERRORS, NearcastError } from '../lib/errors.ts'
 import { type LiveResource, type MediaPlaylistName, readLiveAddress } from './address.ts'
 import { isReached, isTooFarAhead, readDirectives } from './directives.ts'
 import { type Rendered, WindowPlaylists } from './playlists.ts'
@@ -118,7 +118,8 @@ class Answer {
     const window = this.#deps.find(this.#name)
     const rendition = window?.rendition(id)
     if (!window || !rendition) return this.#notLive()
-    const find = () => rendition.segments.find((s) => s.sequence === sequence && s.epoch === epoch)
+    const find = () =>
+      rendition.segments.findLast((s) => s.sequence === sequence && s.epoch === epoch)
     const segment = find()
     if (index === undefined) {
       if (!segment || segment.open || segment.gap) return this.#gone(`segment ${sequence}`)
@@ -234,9 +235,10 @@ export function failure(code: ErrorCode, sentence: string, more: Fields = {}): O
   })
 }
 
-/** The failure that an error thrown on the way to a window stands for. */
+/** The failure that an error thrown on the way to a window stands for; addresses and causes are not the viewer's. */
 export function failureOf(error: unknown): OriginMessage {
-  return failure('origin-failed', describeError(error))
+  const code = error instanceof NearcastError ? error.code : 'origin-failed'
+  return failure(code, ERRORS[code][1])
 }
 
 function message(status: number, body: Body, headers: Fields): OriginMessage {

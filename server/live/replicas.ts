@@ -1,6 +1,5 @@
 import type { Origin, OriginMessage, OriginRequest } from '../http/message.ts'
 import type { Clock } from '../lib/clock.ts'
-import { NearcastError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import type { Metrics } from '../lib/metrics.ts'
 import { readLiveAddress } from './address.ts'
@@ -44,11 +43,11 @@ export function createLiveReplicas(deps: LiveReplicasDeps): LiveReplicas {
   const drop = (replica: Replica) => {
     if (replicas.get(replica.name) === replica) replicas.delete(replica.name)
   }
-  const open = (name: string): Replica => {
+  /** undefined: too many are open. */
+  const open = (name: string): Replica | undefined => {
     const known = replicas.get(name)
     if (known) return known
-    if (replicas.size >= REPLICAS_MAX)
-      throw new NearcastError('unavailable', `${replicas.size} live streams are open already`)
+    if (replicas.size >= REPLICAS_MAX) return undefined
     const limits = { bytes: deps.windowBytes ?? DEFAULT_WINDOW_LIMITS.bytes }
     const replica = new Replica(name, limits, {
       openTail: deps.openTail,
@@ -70,15 +69,8 @@ export function createLiveReplicas(deps: LiveReplicasDeps): LiveReplicas {
     const name = readLiveAddress(request.path)?.name
     const reads = request.method === 'GET' || request.method === 'HEAD'
     if (name === undefined || !reads) return answerLive({ find, clock }, request)
-    let replica: Replica
-    try {
-      replica = open(name)
-    } catch (error) {
-      return failure(
-        'unavailable',
-        error instanceof Error ? error.message : 'too many live streams',
-      )
-    }
+    const replica = open(name)
+    if (!replica) return failure('unavailable', `${replicas.size} live streams are open already`)
     using _viewer = replica.enter()
     await replica.whenAsked(request.signal)
     if (!replica.window && replica.failure !== undefined) return failureOf(replica.failure)
