@@ -16,13 +16,17 @@ import { openS3Store } from './storage/s3.ts'
 export interface OriginSet {
   get(id: string): Origin | undefined
   list(): readonly Origin[]
-  /** The store of an `s3` or `file` origin, read through the cache. Throws `not-found` for any other. */
+  /**
+   * The store of an `s3` or `file` origin, read through the cache: whatever the origin is at the moment of each call, which
+   * throws `not-found` while it is none of these.
+   */
   store(id: string): ObjectStore
   /**
    * Asks each bucket once: what is wrong with it is known before a viewer comes (one sentence each), and the first viewer
    * meets an open connection.
    */
   checkBuckets(signal: AbortSignal): Promise<readonly string[]>
+  /** What cannot be opened (a group whose member was removed) is left out with a line in the log, and tried again each time. */
   update(options: Readonly<Record<string, OriginOptions>>): void
   close(): Promise<void>
 }
@@ -60,7 +64,7 @@ export function openOrigins(deps: OriginSetDeps): OriginSet {
     const old = opened.get(id)
     opened.delete(id)
     old?.close().catch((error: unknown) => {
-      deps.log.warn('origin did not close', { origin: id, error: String(error) })
+      deps.log.warn('origin did not close', { origin: id, error: describeError(error) })
     })
   }
   const open = (id: string, options: OriginOptions): Opened => {
@@ -97,14 +101,33 @@ export function openOrigins(deps: OriginSetDeps): OriginSet {
     )
   }
 
+  const storeOf = (id: string): ObjectStore => {
+    const store = opened.get(id)?.cached
+    if (store) return store
+    throw new NearcastError('not-found', `origin ${id} is no bucket and no folder`)
+  }
+  const tryOpen = (id: string, options: OriginOptions) => {
+    try {
+      opened.set(id, open(id, options))
+    } catch (error) {
+      deps.log.error('origin cannot be opened', { origin: id, error: describeError(error) })
+    }
+  }
+
   return {
     get: (id) => opened.get(id)?.origin,
     list: () => [...opened.values()].map((one) => one.origin),
-    store: (id) => {
-      const store = opened.get(id)?.cached
-      if (store) return store
-      throw new NearcastError('not-found', `origin ${id} is no bucket and no folder`)
-    },
+    store: (id) => ({
+      get description() {
+        return storeOf(id).description
+      },
+      stat: async (key, signal) => storeOf(id).stat(key, signal),
+      read: async (key, readOptions) => storeOf(id).read(key, readOptions),
+      write: async (key, body, writeOptions) => storeOf(id).write(key, body, writeOptions),
+      list: async (prefix, listOptions) => storeOf(id).list(prefix, listOptions),
+      remove: async (key, signal) => storeOf(id).remove(key, signal),
+      close: async () => {},
+    }),
     checkBuckets: async (signal) => {
       const buckets = [...opened].filter(([, one]) => one.options.kind === 's3')
       const said = await Promise.all(
@@ -134,7 +157,7 @@ export function openOrigins(deps: OriginSetDeps): OriginSet {
       for (const id of stale) closeOne(id)
       for (const groups of [false, true])
         for (const [id, one] of entries)
-          if ((one.kind === 'group') === groups && !opened.has(id)) opened.set(id, open(id, one))
+          if ((one.kind === 'group') === groups && !opened.has(id)) tryOpen(id, one)
     },
     close: async () => {
       await Promise.all([...opened.values()].map((one) => one.close()))

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import type { Cache } from './cache/cache.ts'
 import type { Config } from './config/config.ts'
 import { findProjectRoot } from './config/defaults.ts'
@@ -6,6 +7,7 @@ import { type ChangeLog, openChangeLog } from './control/change-log.ts'
 import { followChanges } from './control/follow-changes.ts'
 import { createStreamKey, listStreamKeys } from './control/stream-keys.ts'
 import { ControlState } from './distribution/control-state.ts'
+import type { Distribution } from './distribution/types.ts'
 import { connectParent } from './edge/connect-parent.ts'
 import type { EdgeState } from './edge/edge-context.ts'
 import type { Origin } from './http/message.ts'
@@ -60,19 +62,16 @@ export interface Sources {
 
 const WINDOW_SECONDS = 60
 const REPLICA_IDLE_MS = 30_000
+const ORIGINS_RETRY_MS = 1000
 const FIRST_STREAM = 'main'
 
 /** Publishers, buckets, packagers and the change log in this process. */
 export async function openLocalSources(base: Base): Promise<Sources> {
   const { config, clock, random, log } = base
   const changes = await openChangeLog({ ...base, file: join(config.data, 'changes.ndjson') })
+  if (changes.position.seq === 0) await createStreamKey(changes, random, FIRST_STREAM)
   const control = new ControlState(config)
   for (const change of changes.since(0) ?? []) control.apply(change)
-  if (
-    ![...control.snapshot().streamKeys.values()].includes(FIRST_STREAM) &&
-    changes.position.seq === 0
-  )
-    control.apply(await firstKey(changes, random))
 
   const configured = openOrigins({
     ...base,
@@ -132,32 +131,48 @@ export async function openRemoteSources(base: Base): Promise<Sources> {
   const origins = new Map<string, Origin>()
   let control = new ControlState({ distributions: [], origins: {} })
   let epoch = ''
-  const known = deferred<void>()
+  const ready = deferred<void>()
 
   const learnOrigins = async () => {
-    const list = await parent.origins()
+    const list = await untilAnswered(() => parent.origins(), base, stop.signal)
     origins.clear()
     for (const one of list) origins.set(one.id, one)
   }
+  let configured: readonly Distribution[] = []
+  // Ends when the parent has another configuration file than before: its changes apply on top of that, from the first one.
   const follow = async () => {
+    let begun = false
     for await (const item of parent.followChanges(undefined, stop.signal)) {
       if ('kind' in item) {
         control.apply(item)
         if (item.kind === 'origin') await learnOrigins()
         continue
       }
-      if (item.epoch !== epoch || item.after === 0)
-        control = new ControlState({ distributions: item.distributions, origins: {} })
-      epoch = item.epoch
+      const known = control.seq
+      const resumed = begun && item.epoch === epoch && item.after === known
+      if (resumed && !isDeepStrictEqual(item.distributions, configured)) return
+      // Before the state is begun anew, so that its changes follow at once.
       await learnOrigins()
-      known.resolve()
+      if (!resumed) {
+        control = new ControlState({ distributions: item.distributions, origins: {} })
+        // Of what the parent folded away since, any may have been an invalidation.
+        if (item.epoch === epoch) control.invalidations.raiseFloor(begun ? known + 1 : known)
+      }
+      begun = true
+      epoch = item.epoch
+      configured = item.distributions
+      ready.resolve()
     }
   }
-  follow().catch((error: unknown) => {
+  const followAlways = async () => {
+    while (!stop.signal.aborted) await follow()
+  }
+  followAlways().catch((error: unknown) => {
+    if (stop.signal.aborted) return
     log.error('following the parent failed', { error: describeError(error) })
-    known.reject(error)
+    ready.reject(error)
   })
-  await known.promise
+  await ready.promise
 
   const replicas = createLiveReplicas({
     ...base,
@@ -181,15 +196,25 @@ export async function openRemoteSources(base: Base): Promise<Sources> {
   }
 }
 
-function openPages({ clock, version }: Base): Origin {
-  return createPagesOrigin({ clock, version, playerDir: join(findProjectRoot(), 'dist', 'player') })
+/** A parent that is just coming up may not answer everything yet. */
+async function untilAnswered<T>(
+  ask: () => Promise<T>,
+  { clock, log }: Base,
+  signal: AbortSignal,
+): Promise<T> {
+  for (;;) {
+    try {
+      return await ask()
+    } catch (error) {
+      signal.throwIfAborted()
+      log.warn('the parent gave no origins, asking again', { error: describeError(error) })
+      await clock.sleep(ORIGINS_RETRY_MS, signal)
+    }
+  }
 }
 
-async function firstKey(changes: ChangeLog, random: Random) {
-  await createStreamKey(changes, random, FIRST_STREAM)
-  const [change] = changes.since(0)?.slice(-1) ?? []
-  if (!change) throw new NearcastError('internal', 'the first stream key was not written')
-  return change
+function openPages({ clock, version }: Base): Origin {
+  return createPagesOrigin({ clock, version, playerDir: join(findProjectRoot(), 'dist', 'player') })
 }
 
 function stateOf(control: ControlState, epoch: string): EdgeState {
