@@ -97,6 +97,7 @@ class Face {
   readonly #deps: OriginFaceDeps
   readonly #tokenHash: Buffer
   readonly #streams = new AbortController()
+  /** Sockets of edges that asked for an upgrade, answered or not: the server does not count them as its own any more. */
   readonly #upgraded = new Set<Duplex>()
 
   constructor(deps: OriginFaceDeps) {
@@ -187,8 +188,12 @@ class Face {
   async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const gone = new AbortController()
     const close = () => gone.abort(new NearcastError('unavailable', 'the edge went away'))
+    this.#upgraded.add(socket)
     socket.on('error', close)
-    socket.once('close', close)
+    socket.once('close', () => {
+      this.#upgraded.delete(socket)
+      close()
+    })
     try {
       this.#checkToken(request)
       const target = parseTarget(request.url ?? '')
@@ -212,6 +217,11 @@ class Face {
       upgrade: field(answer.headers, 'upgrade') ?? upgrade ?? 'websocket',
       ...endToEndFields(answer.headers),
     }
+    // The edge left while the origin answered.
+    if (socket.destroyed) {
+      answer.socket.destroy()
+      return
+    }
     socket.write(headText(101, fields), 'latin1')
     if (answer.head.length > 0) socket.write(answer.head)
     if (head.length > 0) answer.socket.write(head)
@@ -219,12 +229,8 @@ class Face {
       [socket, answer.socket],
       [answer.socket, socket],
     ] as const) {
-      this.#upgraded.add(one)
       one.on('error', () => other.destroy())
-      one.once('close', () => {
-        this.#upgraded.delete(one)
-        other.destroy()
-      })
+      one.once('close', () => other.destroy())
       one.pipe(other)
     }
   }

@@ -1,4 +1,5 @@
 import { type OutgoingHttpHeaders, type ServerResponse, STATUS_CODES } from 'node:http'
+import { Readable } from 'node:stream'
 import { endToEndFields } from '../http/fields.ts'
 import type { Body, Fields, OriginMessage } from '../http/message.ts'
 import { HEARTBEAT, writeBeatFrame } from '../lib/beat-frames.ts'
@@ -21,6 +22,8 @@ export async function writeMessage(
   if (length !== undefined) headers['content-length'] = length
   // The origin's own Date, or none: an age is counted from it.
   response.sendDate = false
+  // A body of another length than announced would end in, or swallow, the next answer (RFC 9112 §6.3): it throws instead.
+  response.strictContentLength = true
   response.writeHead(message.status, headers)
   if (bodiless) {
     response.end()
@@ -55,7 +58,7 @@ export function writeInformational(
 export function headText(status: number, headers: Fields): string {
   const lines = Object.entries(headers)
     .flatMap(([name, value]) => [value].flat().map((one) => `${name}: ${one}`))
-    .filter((line) => !/[\r\n\0]/.test(line))
+    .filter((line) => /^[\t\x20-\x7e\x80-\xff]*$/.test(line))
   return `HTTP/1.1 ${[`${status} ${STATUS_CODES[status] ?? ''}`, ...lines].join('\r\n')}\r\n\r\n`
 }
 
@@ -152,7 +155,9 @@ function lengthOf(body: Body): number | undefined {
 
 async function release(body: Body): Promise<void> {
   if (body === null || body instanceof Uint8Array || isList(body)) return
-  await body[Symbol.asyncIterator]().return?.()
+  // The iterator of a stream that was not read from yet leaves the stream open.
+  if (body instanceof Readable) body.on('error', () => {}).destroy()
+  else await body[Symbol.asyncIterator]().return?.()
 }
 
 function isList(body: Exclude<Body, null>): body is readonly Uint8Array[] {

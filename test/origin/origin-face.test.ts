@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, request as requestHttp } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { afterEach, describe, expect, it } from 'vitest'
 import { connectParent, type Parent, type ParentDeps } from '../../server/edge/connect-parent.ts'
@@ -17,6 +17,7 @@ import { deferred } from '../../server/lib/deferred.ts'
 import { NearcastError } from '../../server/lib/errors.ts'
 import { silentLog } from '../../server/lib/log.ts'
 import { type OriginFaceDeps, startOriginFace } from '../../server/origin/origin-face.ts'
+import { headText } from '../../server/origin/write-answer.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 const cleanups: (() => Promise<unknown>)[] = []
@@ -239,6 +240,13 @@ describe('an origin at the other end of the wire', () => {
     if (!theirs.aborted) await once(theirs, 'abort')
   })
 
+  it('lets go of a body that nobody may read', async () => {
+    const body = new PassThrough()
+    const origin = await remote(async () => answer(body))
+    await origin.fetch(ask({ method: 'HEAD' }))
+    expect(body.destroyed).toBe(true)
+  })
+
   it('is told when the viewer leaves in the middle of the body', async () => {
     const stopped = deferred<string>()
     const origin = await remote(async ({ signal }) => {
@@ -277,6 +285,30 @@ describe('an origin at the other end of the wire', () => {
     expect(taken).toBe(64 * MIB)
     // What the sockets of both ends hold.
     expect(ahead).toBeLessThan(24 * MIB)
+  })
+
+  it.each([
+    ['shorter', '10', /^(.*\r\n\r\nabcdef)?$/s],
+    ['longer', '2', /^$/],
+  ])('breaks a body that is %s than its Content-Length says', async (_, length, sent) => {
+    const { url } = await startPair({
+      origins: () => [
+        originOf(async () =>
+          answer(
+            (async function* () {
+              yield Buffer.from('abcdef')
+            })(),
+            { 'content-length': length },
+          ),
+        ),
+      ],
+    })
+    const { hostname, port } = new URL(url)
+    const socket = connect(Number(port), hostname)
+    socket.write('GET /v1/o/my%20site/ HTTP/1.1\r\nhost: a\r\nnearcast-token: secret\r\n\r\n')
+    const text = await collect(socket)
+    // More than was announced would be the beginning of the next answer (RFC 9112 §6.3).
+    expect(text.toString()).toMatch(sent)
   })
 
   it('breaks the body here when it breaks there', async () => {
@@ -325,6 +357,35 @@ describe('an origin at the other end of the wire', () => {
     response.socket.destroy()
   })
 
+  it('ends an upgrade that its origin has not answered when the face closes', async () => {
+    const began = deferred<AbortSignal>()
+    const face = await startOriginFace({
+      host: '127.0.0.1',
+      port: 0,
+      token: 'secret',
+      origins: () => [
+        originOf(async ({ signal }) => {
+          began.resolve(signal)
+          await once(signal, 'abort')
+          throw signal.reason
+        }),
+      ],
+      tail: () => undefined,
+      changes: async function* () {},
+      clock: { ...systemClock, after: (_, task) => systemClock.after(1, task) },
+      log: silentLog,
+    })
+    const socket = connect(face.port, '127.0.0.1')
+    socket.on('error', () => {})
+    socket.write(
+      'GET /v1/o/my%20site/ HTTP/1.1\r\nhost: a\r\nnearcast-token: secret\r\n' +
+        'connection: upgrade\r\nupgrade: websocket\r\n\r\n',
+    )
+    const signal = await began.promise
+    await face.close()
+    if (!signal.aborted) await once(signal, 'abort')
+  })
+
   it('may refuse to switch protocols with a status of its own', async () => {
     const origin = await remote(async () => answer(Buffer.from('no'), {}, 403))
     const response = await origin.fetch(ask({ headers: { upgrade: 'websocket' } }))
@@ -333,6 +394,12 @@ describe('an origin at the other end of the wire', () => {
 })
 
 describe('the wire between two processes', () => {
+  it('leaves out a field that would break out of its line, also one that becomes so as latin1', () => {
+    const fields = { a: '1', b: '2\r\nx: 1', c: '3\u010d\u010ax: 1', d: 'caf\u00e9\t4' }
+    const text = Buffer.from(headText(103, fields), 'latin1').toString('latin1')
+    expect(text).toBe('HTTP/1.1 103 Early Hints\r\na: 1\r\nd: caf\u00e9\t4\r\n\r\n')
+  })
+
   it('lets nobody in without the token', async () => {
     const { url } = await startPair()
     for (const headers of [{}, { 'nearcast-token': 'secre' }, { 'nearcast-token': '' }]) {
