@@ -47,10 +47,13 @@ export function startDemoPublisher(
         deps.log.warn('demo publisher stopped, starting again', { reason })
         restart = deps.clock.after(RESTART_MS, start)
       }
-      running = demoCommand(url, options)
+      const ffmpegRun = demoCommand(url, options)
+        // It asks ffmpeg for its formats first; a kill during that finds no process.
+        .on('start', () => closed && ffmpegRun.kill('SIGKILL'))
         .on('error', (error) => over(describeError(error).replaceAll(url, 'the demo stream')))
         .on('end', () => over('ffmpeg ended'))
-      running.run()
+      running = ffmpegRun
+      ffmpegRun.run()
     })
   }
   start()
