@@ -10,40 +10,45 @@ import {
 import { writeMessage } from '../rtmp/chunk-writer.ts'
 import { writeMetadata } from '../rtmp/write-command.ts'
 import type { LiveStream, StreamMetadata } from '../stream/live-stream.ts'
-import type { PlayOutput, PlaySource } from './play-source.ts'
+import { type PlayOutput, type PlaySource, STREAM_ID } from './play-source.ts'
 
 /** A live stream as RTMP players get it: metadata, headers, the frames since the last key frame, then all that comes. */
 export function livePlaySource(stream: LiveStream): PlaySource {
   return {
     name: stream.name,
     durationSeconds: undefined,
-    start: (output, streamId) => startLivePlay(stream, output, streamId),
+    start: (output) => startLivePlay(stream, output),
   }
 }
 
-function startLivePlay(stream: LiveStream, output: PlayOutput, streamId: number): Disposable {
+function startLivePlay(stream: LiveStream, output: PlayOutput): Disposable {
   let tracks = new Map<number, Track>()
   let metadata: StreamMetadata = stream.metadata
+  let started = false
   return stream.addReader({
     onTracks: (now) => {
       tracks = new Map(now.map((track) => [track.id, track]))
-      output.send(writeMetadata(streamId, describe(metadata, now)))
+      output.send(writeMetadata(STREAM_ID, describe(metadata, now)))
       for (const track of now) {
         const body = flvConfigBody(track)
-        if (body) output.send(writeMessage(tagType(track), streamId, 0, body))
+        if (body) output.send(writeMessage(tagType(track), STREAM_ID, 0, body))
       }
     },
     onMetadata: (now) => {
       // The first call repeats what was sent with the tracks.
       if (now === metadata) return
       metadata = now
-      output.send(writeMetadata(streamId, describe(metadata, [...tracks.values()])))
+      output.send(writeMetadata(STREAM_ID, describe(metadata, [...tracks.values()])))
     },
     onFrame: (frame) => {
       const track = tracks.get(frame.trackId)
-      const bytes = track && encodeFrame(track, frame, streamId)
-      if (!bytes) return
+      if (!track) return
       const key = frame.key && (track.kind === 'video' || !hasVideo(tracks))
+      // The stream may remember no key frame: nobody can decode what follows until the next one.
+      if (!started && !key) return
+      const bytes = encodeFrame(track, frame)
+      if (!bytes) return
+      started = true
       output.sendFrame(bytes, { key, timeMs: flvTime(track, frame.dts) })
     },
     onEnd: () => output.finish(),
@@ -57,17 +62,14 @@ function hasVideo(tracks: ReadonlyMap<number, Track>): boolean {
 
 /** One encoding of each frame for all players, kept as long as the frame itself. */
 const encoded = new WeakMap<Frame, Buffer>()
-/** What createStream answers here, so what nearly every player plays on. */
-const SHARED_STREAM_ID = 1
 
-function encodeFrame(track: Track, frame: Frame, streamId: number): Buffer | undefined {
-  const shared = streamId === SHARED_STREAM_ID
-  const known = shared ? encoded.get(frame) : undefined
+function encodeFrame(track: Track, frame: Frame): Buffer | undefined {
+  const known = encoded.get(frame)
   if (known) return known
   const body = flvFrameBody(track, frame)
   if (!body) return undefined
-  const bytes = writeMessage(tagType(track), streamId, flvTime(track, frame.dts), body)
-  if (shared) encoded.set(frame, bytes)
+  const bytes = writeMessage(tagType(track), STREAM_ID, flvTime(track, frame.dts), body)
+  encoded.set(frame, bytes)
   return bytes
 }
 

@@ -1,3 +1,9 @@
+/**
+ * The one message stream of a connection: what createStream answers, and what all media goes out on, whatever a player
+ * wrote on its `play`: messages on ids of the players' own choice could not be shared.
+ */
+export const STREAM_ID = 1
+
 /** What a player's connection takes: whole RTMP messages in chunks, which many players share. */
 export interface PlayOutput {
   /** Undroppable: headers, metadata, events. */
@@ -15,7 +21,7 @@ export interface PlaySource {
   /** Undefined for live. */
   readonly durationSeconds: number | undefined
   /** Sends its metadata, headers and frames to `output` until disposed. */
-  start(output: PlayOutput, streamId: number): Disposable
+  start(output: PlayOutput): Disposable
 }
 
 /** Finds what an application and name mean; undefined when there is nothing to play. */

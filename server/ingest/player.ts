@@ -1,27 +1,25 @@
 import { writeUserControl } from '../rtmp/chunk-writer.ts'
 import { writeCommand, writeSampleAccess, writeStatus } from '../rtmp/write-command.ts'
-import type { PlaySource } from './play-source.ts'
+import { type PlaySource, STREAM_ID } from './play-source.ts'
 import type { PlayerQueue } from './player-queue.ts'
 
 /** One source played on one connection, in the order and words that players wait for. */
 export class Player {
   readonly source: PlaySource
-  readonly #streamId: number
   readonly #queue: PlayerQueue
   #reading: Disposable | undefined
   #stopped = false
 
-  constructor(source: PlaySource, streamId: number, queue: PlayerQueue) {
+  constructor(source: PlaySource, queue: PlayerQueue) {
     this.source = source
-    this.#streamId = streamId
     this.#queue = queue
   }
 
   begin(): void {
-    this.#queue.send(writeUserControl('streamBegin', this.#streamId))
+    this.#queue.send(writeUserControl('streamBegin', STREAM_ID))
     this.#status('NetStream.Play.Reset', 'Playing and resetting.')
     this.#status('NetStream.Play.Start', 'Started playing.')
-    this.#queue.send(writeSampleAccess(this.#streamId))
+    this.#queue.send(writeSampleAccess(STREAM_ID))
     this.#read()
   }
 
@@ -32,6 +30,7 @@ export class Player {
 
   /** Live goes on where it is now. */
   resume(): void {
+    this.#stopped = false
     this.#status('NetStream.Unpause.Notify', 'Playing.')
     this.#read()
   }
@@ -53,16 +52,16 @@ export class Player {
     const complete = { level: 'status', code: 'NetStream.Play.Complete', description: '' }
     return Buffer.concat([
       this.#statusBytes('NetStream.Play.UnpublishNotify', 'The stream has ended.'),
-      writeCommand(this.#streamId, 'onPlayStatus', 0, null, complete),
-      writeUserControl('streamEof', this.#streamId),
+      writeCommand(STREAM_ID, 'onPlayStatus', 0, null, complete),
+      writeUserControl('streamEof', STREAM_ID),
     ])
   }
 
   #read(): void {
-    this.#stopped = false
+    // What is sent before and while it starts may overfill the queue, which cuts the player and stops it.
+    if (this.#stopped) return
     this.#queue.join()
-    const reading = this.source.start(this.#queue, this.#streamId)
-    // Starting may have overfilled the queue, which cuts the player.
+    const reading = this.source.start(this.#queue)
     if (this.#stopped) reading[Symbol.dispose]()
     else this.#reading = reading
     this.#queue.joined()
@@ -73,6 +72,6 @@ export class Player {
   }
 
   #statusBytes(code: `NetStream.${string}`, description: string): Buffer {
-    return writeStatus(this.#streamId, 'status', code, description)
+    return writeStatus(STREAM_ID, 'status', code, description)
   }
 }

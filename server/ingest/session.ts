@@ -21,10 +21,11 @@ import {
 import { writeConnectResult, writeResult, writeStatus } from '../rtmp/write-command.ts'
 import type { LiveStream, StreamEnd } from '../stream/live-stream.ts'
 import type { StreamRegistry } from '../stream/registry.ts'
-import type { OpenPlay } from './play-source.ts'
+import { type OpenPlay, STREAM_ID } from './play-source.ts'
 import { Player } from './player.ts'
 import { PlayerQueue } from './player-queue.ts'
 import type { PublishGate } from './publish-gate.ts'
+import type { RefusalLog } from './refusal-log.ts'
 import {
   ACTIVE,
   overdue,
@@ -33,11 +34,12 @@ import {
   type SessionState,
   TRANSITIONS,
 } from './session-state.ts'
-import { isStoredPath, joinStreamPath } from './stream-path.ts'
+import { joinStreamPath, whyNotFound } from './stream-path.ts'
 
 export interface SessionDeps {
   readonly registry: StreamRegistry
   readonly gate: PublishGate
+  readonly refusals: RefusalLog
   readonly openPlay: OpenPlay
   readonly clock: Clock
   readonly log: Log
@@ -52,8 +54,6 @@ export interface SessionDeps {
 
 type Severity = 'info' | 'warn' | 'error'
 
-/** The one message stream of a connection: what createStream answers. */
-const STREAM_ID = 1
 const WINDOW_BYTES = 5_000_000
 /** What may wait for a client that sends commands and reads no answers. */
 const ANSWER_BYTES_MAX = 256 * 1024
@@ -178,7 +178,8 @@ export class RtmpSession {
     try {
       this.#connection.push(bytes)
     } catch (error) {
-      this.#fail(error)
+      // What comes behind a refused command is dropped, readable or not: the client may still read why.
+      if (this.#state !== 'closed') this.#fail(error)
     }
   }
 
@@ -270,7 +271,8 @@ export class RtmpSession {
     if (verdict.kind === 'refused') {
       this.#deps.counters.refused.add()
       // Before Publish.Start, or OBS shows LIVE; with any other code than BadName it hangs or comes back for ever.
-      this.#refuse(command.streamId, 'NetStream.Publish.BadName', verdict.description)
+      const level = this.#deps.refusals.admits(this.address) ? 'warn' : 'info'
+      this.#refuse(command.streamId, 'NetStream.Publish.BadName', verdict.description, level)
       return
     }
     this.#name = verdict.name
@@ -297,17 +299,11 @@ export class RtmpSession {
     const path = joinStreamPath(this.#app ?? '', command.name)
     const source = this.#deps.openPlay(path)
     if (!source) {
-      this.#refuse(
-        command.streamId,
-        'NetStream.Play.StreamNotFound',
-        isStoredPath(path)
-          ? 'Stored media over RTMP is not in this version.'
-          : 'Nobody is sending this stream.',
-      )
+      this.#refuse(command.streamId, 'NetStream.Play.StreamNotFound', whyNotFound(path))
       return
     }
     this.#name = source.name
-    this.#player = new Player(source, command.streamId, this.#queue)
+    this.#player = new Player(source, this.#queue)
     this.#to('playing', this.#agent)
     this.#player.begin()
   }
@@ -356,7 +352,7 @@ export class RtmpSession {
       this.close(reason, 'lost', 'error')
     } else if (this.#publishing && error.code.startsWith('media-')) {
       this.#deps.counters.refused.add()
-      this.#refuse(STREAM_ID, 'NetStream.Publish.Rejected', reason)
+      this.#refuse(STREAM_ID, 'NetStream.Publish.Rejected', reason, 'warn')
     } else {
       this.close(reason, 'lost', 'warn')
     }
@@ -371,8 +367,12 @@ export class RtmpSession {
   }
 
   /** Says why and closes: what the client still sends is read and dropped, or a reset would overtake the reason. */
-  #refuse(streamId: number, code: `NetStream.${string}`, description: string): void {
-    const level = code.startsWith('NetStream.Publish.') ? 'warn' : 'info'
+  #refuse(
+    streamId: number,
+    code: `NetStream.${string}`,
+    description: string,
+    level: Severity = 'info',
+  ): void {
     this.#finish(description, writeStatus(streamId, 'error', code, description), LINGER_MS, level)
   }
 

@@ -16,9 +16,11 @@ export function liveNameOf(path: readonly string[]): string | undefined {
   return app === LIVE_APP && more.length === 0 ? name : undefined
 }
 
-/** Whether it names stored media, by the applications that an `rtmp` distribution has. */
-export function isStoredPath([app, instance]: readonly string[]): boolean {
+/** What a player is told; stored media is known by the applications that an `rtmp` distribution has. */
+export function whyNotFound([app, instance]: readonly string[]): string {
   return app === 'vod' || (app === 'cfx' && instance === 'st')
+    ? 'Stored media over RTMP is not in this version.'
+    : 'Nobody is sending this stream.'
 }
 
 /** With `publish.auth: open` the stream key is the name; it becomes part of URLs and file names. */

@@ -3,7 +3,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { writeAmf0 } from '../../server/rtmp/amf0.ts'
 import { writeMessage, writeSetChunkSize } from '../../server/rtmp/chunk-writer.ts'
 import { RtmpClient } from '../support/rtmp-client.ts'
-import { AUDIO_HEADER, KEY, picture, sendHeaders, startTestListener } from './start-listener.ts'
+import {
+  AUDIO_HEADER,
+  eventually,
+  KEY,
+  picture,
+  sendHeaders,
+  startTestListener,
+} from './start-listener.ts'
 
 let server: Awaited<ReturnType<typeof startTestListener>>
 beforeAll(async () => {
@@ -208,6 +215,7 @@ describe('hostile clients', () => {
       await new Promise((resolve) => socket.once('connect', resolve))
       socket.resetAndDestroy()
     }
+    await eventually(() => server.sessions().length === 0)
     await stillServes()
   })
 

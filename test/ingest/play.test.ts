@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
 import { RtmpClient } from '../support/rtmp-client.ts'
-import { readAmf0 } from '../../server/rtmp/amf0.ts'
+import { readAmf0, writeAmf0 } from '../../server/rtmp/amf0.ts'
+import { writeMessage } from '../../server/rtmp/chunk-writer.ts'
 import { MESSAGE } from '../../server/rtmp/messages.ts'
 import {
   eventually,
@@ -30,6 +31,14 @@ async function live(deps: Parameters<typeof startTestListener>[0] = {}) {
   await eventually(() => server.watched[0]?.frames.length === 3)
   return { ...server, publisher }
 }
+
+/** The onMetaData that a player has got. */
+const described = (player: RtmpClient) =>
+  player.messages
+    .filter((m) => m.type === MESSAGE.dataAmf0)
+    .map((m) => readAmf0(m.payload))
+    .filter(([name]) => name === 'onMetaData')
+    .map(([, object]) => (object instanceof Map ? object : new Map<string, unknown>()))
 
 describe('playing live', () => {
   test('the order players need: begin, reset, start, access, metadata, headers, the last key frame', async () => {
@@ -159,6 +168,37 @@ describe('playing live', () => {
     publisher.send(8, Buffer.from('af001188', 'hex'))
     await player.until(() => player.media().length >= 6)
     expect(watched[0]?.stream.tracks[1]).toMatchObject({ channels: 1 })
+    publisher.send(MESSAGE.dataAmf0, writeAmf0('onMetaData', { title: 'second half' }))
+    await player.until(() => described(player).at(-1)?.get('title') === 'second half')
+    expect(described(player).at(-1)?.get('width')).toBe(320)
+  })
+
+  test('a player that joins between a new header and the next key frame gets nothing before that', async () => {
+    const { port, publisher, watched } = await live()
+    publisher.send(8, Buffer.from('af001188', 'hex'))
+    publisher.send(9, picture(false), 1066)
+    await eventually(() => watched[0]?.frames.length === 4)
+    const player = await RtmpClient.playing(port, 'main')
+    await player.until(() => player.media().length >= 2)
+    publisher.send(8, SOUND, 1080)
+    publisher.send(9, picture(false), 1100)
+    publisher.send(9, picture(true), 2000)
+    publisher.send(8, SOUND, 2001)
+    await player.until(() => player.media().at(-1)?.timestamp === 2001)
+    expect(player.media().map((m) => [m.type, m.timestamp])).toEqual([
+      [MESSAGE.video, 0],
+      [MESSAGE.audio, 0],
+      [MESSAGE.video, 2000],
+      [MESSAGE.audio, 2001],
+    ])
+  })
+
+  test('media goes out on the stream that createStream gives, whatever id play came on', async () => {
+    const { port } = await live()
+    const player = await RtmpClient.connected(port)
+    player.raw(writeMessage(MESSAGE.commandAmf0, 7, 0, writeAmf0('play', 0, null, 'main')))
+    await player.until(() => player.media().length >= 4)
+    expect(player.media().map((m) => m.streamId)).toEqual([1, 1, 1, 1])
   })
 })
 

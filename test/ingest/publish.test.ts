@@ -1,7 +1,9 @@
+import { once } from 'node:events'
 import { afterEach, describe, expect, test } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
 import { RtmpClient } from '../support/rtmp-client.ts'
 import { writeAmf0, writeAmf0Array } from '../../server/rtmp/amf0.ts'
+import { writeMessage } from '../../server/rtmp/chunk-writer.ts'
 import {
   eventually,
   KEY,
@@ -77,10 +79,44 @@ describe('publishing', () => {
   test('a refused publisher that stays is destroyed a second later', async () => {
     const clock = new FakeClock()
     const { port } = await start({ clock })
-    const client = await RtmpClient.publishing(port, 'guessed-key')
-    client.socket.on('end', () => client.send(9, VIDEO_HEADER))
-    await clock.advance(1000)
+    const client = await RtmpClient.open(port, { allowHalfOpen: true })
+    client.greet()
+    client.command('connect', 1, { app: 'live' })
+    client.command('publish', 3, null, 'guessed-key', 'live')
+    await once(client.socket, 'end')
+    client.send(9, VIDEO_HEADER)
+    await clock.advance(999)
+    expect(client.closed).toBe(false)
+    await clock.advance(1)
+    // What is sent to a socket that is gone is answered by a reset.
+    while (!client.closed) {
+      client.send(9, VIDEO_HEADER)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  })
+
+  test('a refused publisher reads why, whatever it sent behind', async () => {
+    const { port } = await start()
+    const client = await RtmpClient.connected(port)
+    const publish = writeMessage(20, 1, 0, writeAmf0('publish', 3, null, 'guessed-key'))
+    client.raw(Buffer.concat([publish, Buffer.from('ffff', 'hex')]))
     await client.untilClosed()
+    expect(client.statuses()).toEqual(['NetStream.Publish.BadName'])
+  })
+
+  test('a flood of wrong keys is two lines each 10 s at most: the first, and how many more', async () => {
+    const clock = new FakeClock()
+    const { port, lines } = await start({ clock })
+    for (let i = 0; i < 5; i += 1) {
+      const client = await RtmpClient.publishing(port, `guess-${i}`)
+      await client.untilClosed()
+    }
+    const warnings = () => lines.filter((line) => line.level === 'warn').map((line) => line.text)
+    expect(warnings()).toEqual([expect.stringContaining('The stream key is not known.')])
+    await clock.advance(10_000)
+    expect(warnings().slice(1)).toEqual([
+      'rtmp publishers refused {"part":"rtmp","address":"127.0.0.1","unwritten":4}',
+    ])
   })
 
   test('another application is refused', async () => {
@@ -203,11 +239,13 @@ describe('deadlines', () => {
 describe('listening', () => {
   test('all addresses mean IPv4 and IPv6', async () => {
     const { port } = await start({ host: '0.0.0.0' })
-    const v4 = await RtmpClient.connected(port)
-    expect(v4.has('_result')).toBe(true)
+    for (const host of ['127.0.0.1', '::1']) {
+      const client = await RtmpClient.open(port, { host })
+      client.close()
+    }
   })
 
-  test('a taken port rejects with the system’s error', async () => {
+  test('a taken port is port-taken', async () => {
     const { port } = await start()
     await expect(startTestListener({ port })).rejects.toMatchObject({ code: 'port-taken' })
   })

@@ -33,7 +33,7 @@ export class RtmpClient {
 
   static open(
     port: number,
-    options: { readonly highWaterMark?: number } = {},
+    options: { readonly host?: string; readonly allowHalfOpen?: boolean } = {},
   ): Promise<RtmpClient> {
     return new Promise((resolve, reject) => {
       const socket = connect({ port, host: '127.0.0.1', ...options })
