@@ -30,7 +30,9 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
     changes,
     state: () => sources.control().snapshot(),
     consoleFolder: join(findProjectRoot(), 'dist', 'console'),
-    originDefaults: { region: 'us-east-1', endpoint: undefined },
+    hosts: [config.control.host],
+    originDefaults: config.originDefaults,
+    originFolder: config.folder,
     services: {
       health: deps.health,
       streams: () => reportStreams(sources, deps.sessions()),
@@ -118,5 +120,3 @@ function cutStream({ ingest }: Sources, name: string): boolean {
   found.publisher.cut('the operator ended it')
   return true
 }
-
-/** Fields that an origin is sent may hold passwords: only their names are shown. */

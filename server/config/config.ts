@@ -1,4 +1,5 @@
 import type * as z from 'zod'
+import type { OriginDefaults } from '../distribution/schema.ts'
 import type { Distribution, OriginOptions } from '../distribution/types.ts'
 import type { settingsSchema } from './schema.ts'
 
@@ -18,6 +19,10 @@ export interface Config
   readonly live: Omit<Settings['live'], 'record'> & { readonly record: string | undefined }
   /** By id; without the built-in ones. */
   readonly origins: Readonly<Record<string, OriginOptions>>
+  /** What an origin that is made while running leaves out. */
+  readonly originDefaults: OriginDefaults
+  /** Where relative folders of origins begin: the file's own folder, else the working folder. */
+  readonly folder: string
   readonly distributions: readonly Distribution[]
   /** The file that was read; undefined when there was none. */
   readonly file: string | undefined

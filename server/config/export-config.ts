@@ -14,7 +14,16 @@ export function exportConfig(
     readonly origins: Readonly<Record<string, OriginOptions>>
   } = config,
 ): Readonly<Record<string, unknown>> {
-  const { file: _file, demo: _demo, parent, redis, live, ...rest } = config
+  const {
+    file: _file,
+    folder: _folder,
+    originDefaults: _defaults,
+    demo: _demo,
+    parent,
+    redis,
+    live,
+    ...rest
+  } = config
   return {
     ...rest,
     live: { ...live, record: live.record ?? 'off' },

@@ -35,6 +35,10 @@ export function loadConfig({
   if (!parsed.success) fail(listProblems(settingsSchema, parsed.error, sources.value), sources)
   const settings = parsed.data
   const base = sources.file === undefined ? cwd : dirname(sources.file)
+  const originDefaults: OriginDefaults = {
+    region: env['AWS_REGION'] || env['AWS_DEFAULT_REGION'] || 'us-east-1',
+    endpoint: settings.s3.endpoint,
+  }
   const config: Config = {
     ...withoutSources(settings),
     data: resolve(cwd, settings.data),
@@ -43,7 +47,9 @@ export function loadConfig({
       ...settings.live,
       record: settings.live.record === 'off' ? undefined : settings.live.record,
     },
-    origins: resolveOrigins(settings, sources, env, base, cwd),
+    origins: resolveOrigins(settings, sources, originDefaults, base, cwd),
+    originDefaults,
+    folder: base,
     distributions: settings.distributions ?? defaultDistributions(),
     file: sources.file,
   }
@@ -75,14 +81,10 @@ export function defaultDistributions(): readonly Distribution[] {
 function resolveOrigins(
   settings: Settings,
   sources: Sources,
-  env: NonNullable<ConfigInput['env']>,
+  defaults: OriginDefaults,
   base: string,
   cwd: string,
 ): Readonly<Record<string, OriginOptions>> {
-  const defaults: OriginDefaults = {
-    region: env['AWS_REGION'] || env['AWS_DEFAULT_REGION'] || 'us-east-1',
-    endpoint: settings.s3.endpoint,
-  }
   const root = findProjectRoot()
   const origins: Record<string, OriginOptions> = {
     site: { kind: 'file', root: resolve(root, 'media', 'site') },

@@ -27,6 +27,11 @@ interface Override {
 const DEFAULT_FILE = 'nearcast.yaml'
 const MAX_FILE_BYTES = 2 ** 20
 const PREFIX = 'NEARCAST_'
+// Kubernetes tells each container of a service named nearcast or nearcast-http in variables named like ours:
+// NEARCAST_SERVICE_HOST, NEARCAST_PORT_8080_TCP_ADDR, and NEARCAST_PORT or NEARCAST_HTTP_PORT with tcp://10.0.0.1:8080.
+const SERVICE_LINK =
+  /_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)_(?:PROTO|PORT|ADDR))$/
+const SERVICE_ADDRESS = /^(?:tcp|udp|sctp):\/\//
 // Read elsewhere: by this module for the file, by the nearcast command to find a server.
 const OTHER_VARIABLES: readonly string[] = [
   'NEARCAST_CONFIG',
@@ -38,9 +43,10 @@ const OTHER_VARIABLES: readonly string[] = [
 export function readSources(
   root: SchemaNode,
   argv: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
+  environment: Readonly<Record<string, string | undefined>>,
   cwd: string,
 ): Sources {
+  const env = withoutServiceLinks(environment)
   const overrides = listOverrides(root, [])
   const flags = readFlags(argv, overrides)
   checkVariables(env, overrides)
@@ -108,6 +114,14 @@ function unknownFlag(name: string, known: ReadonlyMap<string, unknown>): string 
   const nearest = nearestWord(name, flags)
   const cure = nearest ? `did you mean ${nearest}?` : `flags are ${flags.join(', ')}`
   return `${name.slice(0, 60)}: unknown flag; ${cure}`
+}
+
+function withoutServiceLinks(
+  env: Readonly<Record<string, string | undefined>>,
+): Readonly<Record<string, string | undefined>> {
+  const isLink = (name: string, value = '') =>
+    SERVICE_LINK.test(name) || (/_PORT(?:_|$)/.test(name) && SERVICE_ADDRESS.test(value))
+  return Object.fromEntries(Object.entries(env).filter(([name, value]) => !isLink(name, value)))
 }
 
 function checkVariables(

@@ -1,4 +1,6 @@
+import { resolve } from 'node:path'
 import * as z from 'zod'
+import type { ControlSnapshot } from '../distribution/control-state.ts'
 import { type Validated, validateDistribution, validateOrigin } from '../distribution/schema.ts'
 import type { Distribution, OriginOptions } from '../distribution/types.ts'
 import { NearcastError } from '../lib/errors.ts'
@@ -84,7 +86,11 @@ export const distributionRoutes: readonly Route[] = [
       const id = params['id'] ?? ''
       if (!ID.test(id) || BUILT_IN_ORIGINS.includes(id))
         throw new NearcastError('bad-request', `${id} cannot be the id of an origin`)
-      const options = unwrap(validateOrigin(body, context.originDefaults))
+      const given = unwrap(validateOrigin(body, context.originDefaults))
+      const options =
+        given.kind === 'file'
+          ? { ...given, root: resolve(context.originFolder, given.root) }
+          : given
       if (options.kind === 'group') checkMembers(context, id, options.members)
       await context.changes.append({ kind: 'origin', id, options, removed: false })
       context.log.info('origin set', { origin: id, kind: options.kind })
@@ -138,6 +144,12 @@ function checkDistribution(context: ApiContext, value: unknown): Distribution {
 
 function checkMembers({ state }: ApiContext, id: string, members: readonly string[]): void {
   const { origins } = state()
+  const group = groupOf(origins, id)
+  if (group !== undefined)
+    throw new NearcastError(
+      'config-invalid',
+      `${id}: is a member of ${group}, so it cannot be a group`,
+    )
   for (const member of members) {
     const options = Object.hasOwn(origins, member) ? origins[member] : undefined
     if (!options || options.kind === 'group' || member === id)
@@ -155,10 +167,15 @@ function userOf({ state }: ApiContext, id: string): string | undefined {
   const { distributions, origins } = state()
   const distribution = distributions.find((one) => originsOf(one).includes(id))
   if (distribution) return `distribution ${distribution.id}`
-  const group = Object.entries(origins).find(
-    ([, options]) => options.kind === 'group' && options.members.includes(id),
-  )
-  return group && `origin ${group[0]}`
+  const group = groupOf(origins, id)
+  return group === undefined ? undefined : `origin ${group}`
+}
+
+function groupOf(origins: ControlSnapshot['origins'], id: string): string | undefined {
+  return Object.keys(origins).find((one) => {
+    const options = origins[one]
+    return options?.kind === 'group' && options.members.includes(id)
+  })
 }
 
 function showOrigin(id: string, options: OriginOptions): object {

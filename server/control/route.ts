@@ -16,6 +16,8 @@ export interface ApiContext {
   readonly services: ControlServices
   /** Where options that an origin leaves out come from. */
   readonly originDefaults: OriginDefaults
+  /** Where relative folders of origins begin. */
+  readonly originFolder: string
   readonly clock: Clock
   readonly random: Random
   readonly log: Log

@@ -162,6 +162,10 @@ describe('the configuration', () => {
       endpoint: 'http://127.0.0.1:9000',
       pathStyle: true,
     })
+    expect(load(file, { env }).originDefaults).toEqual({
+      region: 'ap-southeast-2',
+      endpoint: 'http://127.0.0.1:9000',
+    })
   })
 
   it('tells an edge where its origin is', () => {
@@ -170,6 +174,21 @@ describe('the configuration', () => {
       url: 'http://10.0.0.1:8091',
       token: 'abcdefgh',
     })
+  })
+
+  it('is not confused by what Kubernetes says of services that are named like it', () => {
+    const env = {
+      NEARCAST_SERVICE_HOST: '10.0.0.1',
+      NEARCAST_SERVICE_PORT_HTTP: '8080',
+      NEARCAST_PORT: 'tcp://10.0.0.1:8080',
+      NEARCAST_PORT_8080_TCP: 'tcp://10.0.0.1:8080',
+      NEARCAST_PORT_8080_TCP_PROTO: 'tcp',
+      NEARCAST_RTMP_SERVICE_PORT: '1935',
+      NEARCAST_RTMP_PORT: 'tcp://10.0.0.2:1935',
+      NEARCAST_HTTP_PORT: '81',
+    }
+    expect(load('', { env })).toMatchObject({ http: { port: 81 }, rtmp: { port: 1935 } })
+    expect(complaint('', { env: { NEARCAST_PORT: '8080' } })).toContain('unknown variable')
   })
 
   it('reads a file of another name only when it is named', () => {

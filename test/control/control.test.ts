@@ -84,7 +84,8 @@ beforeEach(async () => {
     changes,
     state: () => state.snapshot(),
     services,
-    originDefaults: { region: 'us-east-1', endpoint: undefined },
+    originDefaults: { region: 'eu-west-9', endpoint: 'http://s3:9000' },
+    originFolder: '/etc/nearcast',
     clock: systemClock,
     random: systemRandom,
     log: silentLog,
@@ -303,6 +304,27 @@ describe('distributions and origins', () => {
     expect((await remove('/origins/app')).status).toBe(204)
     expect((await put('/origins/live', app)).status).toBe(400)
   })
+
+  it('are never groups of groups, whichever was there first', async () => {
+    const app = { kind: 'http', url: 'http://app:3000' }
+    await put('/origins/app', app)
+    await put('/origins/app2', app)
+    await put('/origins/apps', { kind: 'group', members: ['app'] })
+    expect(await put('/origins/app', { kind: 'group', members: ['app2'] })).toMatchObject({
+      status: 400,
+      body: { message: 'app: is a member of apps, so it cannot be a group' },
+    })
+  })
+
+  it('get what they leave out from where the configuration file’s get it', async () => {
+    expect(await put('/origins/films', { kind: 's3', bucket: 'films' })).toMatchObject({
+      status: 200,
+      body: { region: 'eu-west-9', endpoint: 'http://s3:9000', pathStyle: true },
+    })
+    expect((await put('/origins/disk', { kind: 'file', root: 'films' })).body).toMatchObject({
+      root: '/etc/nearcast/films',
+    })
+  })
 })
 
 describe('the rest of the API', () => {
@@ -374,6 +396,7 @@ describe('the rest of the API', () => {
         state: () => state.snapshot(),
         services,
         originDefaults: { region: 'us-east-1', endpoint: undefined },
+        originFolder: '/',
         clock: systemClock,
         random: systemRandom,
         log: silentLog,
