@@ -49,9 +49,6 @@ export function avcCodecString(profile: number, compatibility: number, level: nu
   return `avc1.${hex(profile)}${hex(compatibility)}${hex(level)}`
 }
 
-/** NAL unit types that matter outside a decoder (ITU-T H.264 table 7-1). */
-export const AVC_NAL = { slice: 1, idr: 5, sei: 6, sps: 7, pps: 8, delimiter: 9 } as const
-
 /** The NAL units of a length-prefixed access unit, as views; throws `media-broken` where a length leaves the unit. */
 export function* avcNalUnits(data: Uint8Array, nalLengthSize: 1 | 2 | 4): Generator<Uint8Array> {
   let position = 0
@@ -68,20 +65,6 @@ export function* avcNalUnits(data: Uint8Array, nalLengthSize: 1 | 2 | 4): Genera
     yield data.subarray(start, start + length)
     position = start + length
   }
-}
-
-/** Whether the access unit holds an IDR slice; false for one that is damaged before it. */
-export function isAvcKeyFrame(data: Uint8Array, nalLengthSize: 1 | 2 | 4): boolean {
-  try {
-    for (const unit of avcNalUnits(data, nalLengthSize)) {
-      const type = (unit[0] ?? 0) & 31
-      if (type === AVC_NAL.idr) return true
-      if (type === AVC_NAL.slice) return false
-    }
-  } catch {
-    // A damaged unit is no place to start decoding.
-  }
-  return false
 }
 
 function readParameterSets(

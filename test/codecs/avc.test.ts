@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { avcNalUnits, isAvcKeyFrame, parseAvcConfig } from '../../server/codecs/avc.ts'
+import { avcNalUnits, parseAvcConfig } from '../../server/codecs/avc.ts'
 import { parseAvcSps } from '../../server/codecs/avc-sps.ts'
 
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex')
@@ -92,14 +92,16 @@ describe('AVC configuration', () => {
 })
 
 describe('AVC access units', () => {
-  test('an IDR slice makes a key frame, behind SEI and delimiter too', () => {
-    expect(isAvcKeyFrame(hex('00000002 09f0 00000002 0600 00000002 6588'), 4)).toBe(true)
-    expect(isAvcKeyFrame(hex('00000002 09f0 00000002 4188'), 4)).toBe(false)
-    expect(isAvcKeyFrame(hex('0002 6588'), 2)).toBe(true)
+  test('their NAL units are told by lengths of 1, 2 or 4 bytes', () => {
+    const units = (data: string, size: 1 | 2 | 4) =>
+      [...avcNalUnits(hex(data), size)].map((unit) => Buffer.from(unit).toString('hex'))
+    expect(units('00000002 09f0 00000000 00000003 658801', 4)).toEqual(['09f0', '', '658801'])
+    expect(units('0002 6588', 2)).toEqual(['6588'])
+    expect(units('02 6588', 1)).toEqual(['6588'])
   })
 
-  test('a NAL length that leaves the unit is media-broken, and no key frame', () => {
+  test('a NAL length that leaves the unit, or is cut short, is media-broken', () => {
     expect(() => [...avcNalUnits(hex('00000009 4188'), 4)]).toThrow(/^media-broken/)
-    expect(isAvcKeyFrame(hex('00000009 0600'), 4)).toBe(false)
+    expect(() => [...avcNalUnits(hex('00000002 4188 0000'), 4)]).toThrow(/^media-broken/)
   })
 })
