@@ -94,6 +94,7 @@ export class FlvReader {
   #setVideo(bytes: Uint8Array): void {
     if (this.#video && sameBytes(this.#video.track.config, bytes)) return
     const config = parseAvcConfig(bytes)
+    if (this.#video) this.#releaseHeld()
     const { width, height, pixelAspect } = config.picture
     this.#video = {
       nalLengthSize: config.nalLengthSize,
@@ -117,6 +118,7 @@ export class FlvReader {
   #setAudio(bytes: Uint8Array): void {
     if (this.#audio && sameBytes(this.#audio.config, bytes)) return
     const config = parseAudioSpecificConfig(bytes)
+    if (this.#audio) this.#releaseHeld()
     this.#audio = {
       id: AUDIO_ID,
       kind: 'audio',
@@ -161,6 +163,11 @@ export class FlvReader {
     if (!this.#expected) return false
     const { video, audio } = this.#expected
     return (!video || this.#video !== undefined) && (!audio || this.#audio !== undefined)
+  }
+
+  /** Frames that wait belong to the decoder configuration they came with, not to the one that comes now. */
+  #releaseHeld(): void {
+    if (this.#held !== undefined && this.#held.length > 0) this.#release()
   }
 
   #release(): void {

@@ -87,6 +87,16 @@ describe('tracks', () => {
   })
 })
 
+test('frames that wait go out under the header they came with, when another one follows', () => {
+  const { reader, tracks, events } = open()
+  reader.video(0, VIDEO_HEADER)
+  reader.video(0, KEY)
+  reader.video(20, hex(`17 00 000000 ${OTHER_AVCC}`))
+  reader.video(40, KEY)
+  expect(events).toEqual(['tracks', 'video', 'tracks', 'video'])
+  expect(tracks.map(([track]) => track)).toMatchObject([{ width: 320 }, { width: 720 }])
+})
+
 describe('frames', () => {
   function live() {
     const all = open()
