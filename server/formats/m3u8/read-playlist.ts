@@ -77,7 +77,7 @@ function readMultivariant(lines: readonly string[]): ReadMultivariant {
     else if (tag === 'EXT-X-INDEPENDENT-SEGMENTS') independentSegments = true
     else if (tag === 'EXT-X-MEDIA') media.push(readAttributes(value))
     else if (tag === 'EXT-X-STREAM-INF') pending = readAttributes(value)
-    else if (tag === undefined && line !== '' && pending) {
+    else if (isUri(line) && pending) {
       variants.push({ uri: line, attributes: pending })
       pending = undefined
     }
@@ -157,7 +157,7 @@ class MediaReader {
         this.pending.gap = true
         break
       case 'EXT-X-PROGRAM-DATE-TIME':
-        this.pending.startedAt = Date.parse(value)
+        this.pending.startedAt = date(tag, value)
         break
       case 'EXT-X-PART':
         this.pending.parts.push(readPart(value))
@@ -191,7 +191,7 @@ function readMedia(lines: readonly string[]): ReadMedia {
   for (const line of lines) {
     const [tag, value] = splitTag(line)
     if (tag !== undefined) reader.tag(tag, value)
-    else if (line !== '' && !line.startsWith('#')) reader.uri(line)
+    else if (isUri(line)) reader.uri(line)
   }
   if (reader.pending.parts.length > 0) reader.uri(undefined)
   return {
@@ -238,10 +238,16 @@ function splitTag(line: string): readonly [tag: string | undefined, value: strin
   return colon < 0 ? [line.slice(1), ''] : [line.slice(1, colon), line.slice(colon + 1)]
 }
 
-/** An attribute list (§4.2); quotation marks are taken off. */
+/** §4.1: neither blank nor a comment. */
+function isUri(line: string): boolean {
+  return line !== '' && !line.startsWith('#')
+}
+
+/** An attribute list (§4.2), up to where it stops being one; quotation marks are taken off. */
 function readAttributes(text: string): Attributes {
   const attributes: Record<string, string> = Object.create(null)
-  for (const match of text.matchAll(/([A-Z0-9-]+)=("[^"]*"|[^",]*)(?:,|$)/g)) {
+  // Sticky: a search for the next name would be quadratic in a line of 8 MB.
+  for (const match of text.matchAll(/ *([A-Z0-9-]+)=("[^"]*"|[^",]*)(?:,|$)/gy)) {
     const [, name, value] = match
     if (name !== undefined && value !== undefined) attributes[name] = value.replaceAll('"', '')
   }
@@ -252,6 +258,13 @@ function integer(tag: string, text: string): number {
   const value = Number(text)
   if (!/^\d{1,16}$/.test(text) || !Number.isSafeInteger(value))
     throw new NearcastError('media-broken', `${tag} is not a number: ${text.slice(0, 40)}`)
+  return value
+}
+
+function date(tag: string, text: string): number {
+  const value = Date.parse(text)
+  if (Number.isNaN(value))
+    throw new NearcastError('media-broken', `${tag} is not a date: ${text.slice(0, 40)}`)
   return value
 }
 

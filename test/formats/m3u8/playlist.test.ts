@@ -113,6 +113,18 @@ describe('a multivariant playlist', () => {
 })
 
 describe('the reader', () => {
+  test('§4.1: a comment between a variant and its URI is no URI', () => {
+    const text = '#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1, CODECS="a,b"\n# sd\nsd.m3u8'
+    expect(readPlaylist(text)).toMatchObject({
+      variants: [{ uri: 'sd.m3u8', attributes: { BANDWIDTH: '1', CODECS: 'a,b' } }],
+    })
+  })
+
+  test('reads a line of a million letters that is no attribute list as quickly as any', () => {
+    const text = `#EXTM3U\n#EXT-X-MAP:${'A'.repeat(1_000_000)}\n#EXTINF:1,\na.m4s`
+    expect(readPlaylist(text)).toMatchObject({ segments: [{ map: undefined }] })
+  })
+
   const refusal = (text: string) => {
     try {
       readPlaylist(text, { characters: 1000, lines: 20 })
@@ -128,5 +140,6 @@ describe('the reader', () => {
     expect(refusal(`#EXTM3U\n${'x'.repeat(1000)}`)).toBe('refused')
     expect(refusal('#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:1e9')).toBe('refused')
     expect(refusal('#EXTM3U\nsegment.ts')).toBe('refused')
+    expect(refusal('#EXTM3U\n#EXT-X-PROGRAM-DATE-TIME:noon')).toBe('refused')
   })
 })
