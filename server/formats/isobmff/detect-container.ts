@@ -43,7 +43,8 @@ export function detectContainer(head: Uint8Array): Container {
   if (isTransportStream(head)) return other('MPEG-TS')
   if (head[0] === 0 && head[1] === 0 && head[2] === 1 && head[3] === 0xba) return other('MPEG-PS')
   if (head[0] === 0xff && ((head[1] ?? 0) & 0xf6) === 0xf0) return other('AAC (ADTS)', true)
-  if (head[0] === 0xff && ((head[1] ?? 0) & 0xe6) > 0xe0) return other('MP3', true)
+  // Layer III: FF FE is also how a text in UTF-16 begins.
+  if (head[0] === 0xff && ((head[1] ?? 0) & 0xe6) === 0xe2) return other('MP3', true)
   return { kind: 'unknown' }
 }
 

@@ -27,8 +27,9 @@ export function readBoxHeader(bytes: Uint8Array, at: number): BoxHeader | undefi
   if (size === 0) return { type, headerSize: 8, size: undefined }
   if (size !== 1) return size < 8 ? undefined : { type, headerSize: 8, size }
   if (at + 16 > bytes.length) return undefined
-  const large = readUint64(view, at + 8)
-  return large < 16 ? undefined : { type, headerSize: 16, size: large }
+  const large = uint64At(view, at + 8)
+  if (large < 16 || !Number.isSafeInteger(large)) return undefined
+  return { type, headerSize: 16, size: large }
 }
 
 /** An object a box: without a bound, eight bytes of a file could cost a hundred of memory. */
@@ -91,9 +92,6 @@ export class FieldReader {
   uint16(): number {
     return this.#view.getUint16(this.#take(2))
   }
-  int16(): number {
-    return this.#view.getInt16(this.#take(2))
-  }
   uint32(): number {
     return this.#view.getUint32(this.#take(4))
   }
@@ -102,7 +100,9 @@ export class FieldReader {
   }
   /** Above 2^53 it throws: no file is that long. */
   uint64(): number {
-    return readUint64(this.#view, this.#take(8))
+    const value = uint64At(this.#view, this.#take(8))
+    if (!Number.isSafeInteger(value)) throw broken(`${this.#what} has the number ${value}`)
+    return value
   }
   int64(): number {
     const at = this.#take(8)
@@ -150,10 +150,9 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-function readUint64(view: DataView, at: number): number {
-  const value = view.getUint32(at) * 2 ** 32 + view.getUint32(at + 4)
-  if (!Number.isSafeInteger(value)) throw broken(`a size or offset of ${value} bytes`)
-  return value
+/** Not exact above 2^53. */
+function uint64At(view: DataView, at: number): number {
+  return view.getUint32(at) * 2 ** 32 + view.getUint32(at + 4)
 }
 
 export function broken(message: string): NearcastError {

@@ -155,7 +155,8 @@ export class FragmentCollector {
     if (count > limit) throw broken(`trun claims ${count} samples`)
     if (builder) this.#budget -= count
     if (this.#budget < 0) throw tooMany()
-    builder?.startChunk(start, header.description)
+    // An empty run is no chunk: runs cost the file 16 bytes each, and the budget counts samples.
+    if (count > 0) builder?.startChunk(start, header.description)
     let end = start
     for (let i = 0; i < count; i += 1) {
       const duration = flags & 0x100 ? fields.uint32() : header.duration

@@ -219,8 +219,9 @@ function readDescriptions(
 ): MovieTrack['descriptions'] {
   const stsd = findBox(bytes, stbl, 'stsd')
   if (stsd === undefined) throw broken('a track has no stsd')
+  const { version } = new FieldReader(bytes, stsd).fullBox()
   const entries = readBoxes(bytes, stsd.body + 8, stsd.end).slice(0, 255)
-  const [first, ...others] = entries.map((entry) => readSampleEntry(bytes, entry, handler))
+  const [first, ...others] = entries.map((entry) => readSampleEntry(bytes, entry, handler, version))
   if (first === undefined) throw broken('a track has an empty stsd')
   return [first, ...others]
 }

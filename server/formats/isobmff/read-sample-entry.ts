@@ -45,10 +45,18 @@ export interface RefusedDescription {
 
 export type SampleDescription = VideoDescription | AudioDescription | RefusedDescription
 
-/** Reads one entry of an `stsd` box of a `vide` or `soun` track. What is wrong with it comes back as `refused`, never thrown. */
-export function readSampleEntry(bytes: Uint8Array, entry: Box, handler: string): SampleDescription {
+/**
+ * Reads one entry of an `stsd` box, of version `stsdVersion`, of a `vide` or `soun` track. What is wrong with it comes back as
+ * `refused`, never thrown.
+ */
+export function readSampleEntry(
+  bytes: Uint8Array,
+  entry: Box,
+  handler: string,
+  stsdVersion: number,
+): SampleDescription {
   try {
-    return handler === 'vide' ? readVideo(bytes, entry) : readAudio(bytes, entry)
+    return handler === 'vide' ? readVideo(bytes, entry) : readAudio(bytes, entry, stsdVersion)
   } catch (error) {
     if (!(error instanceof NearcastError)) throw error
     const code = error.code === 'media-unsupported' ? error.code : 'media-broken'
@@ -142,9 +150,9 @@ function readPixelAspect(
   return horizontal === 0 || vertical === 0 ? undefined : [horizontal, vertical]
 }
 
-function readAudio(bytes: Uint8Array, entry: Box): SampleDescription {
+function readAudio(bytes: Uint8Array, entry: Box, stsdVersion: number): SampleDescription {
   if (entry.type === 'enca') return encrypted('audio')
-  const { channels, sampleRate, childrenAt } = readAudioFields(bytes, entry)
+  const { channels, sampleRate, childrenAt } = readAudioFields(bytes, entry, stsdVersion)
   const inner = readBoxes(bytes, childrenAt, entry.end)
   const wave = inner.find((box) => box.type === 'wave')
   const children = wave ? [...inner, ...readBoxes(bytes, wave.body, wave.end)] : inner
@@ -209,10 +217,14 @@ function mp3(channels: number, sampleRate: number): AudioDescription {
   return audio('mp3', 'mp4a.6B', { channels, sampleRate }, new Uint8Array(0))
 }
 
-/** ISO/IEC 14496-12 §12.2.3, and QuickTime's versions 1 and 2 of the sound description. */
+/**
+ * ISO/IEC 14496-12 §12.2.3, and QuickTime's versions 1 and 2 of the sound description, whose `stsd` has version 0. In one of
+ * version 1 an entry of version 1 is ISO's, which has no more fields than version 0.
+ */
 function readAudioFields(
   bytes: Uint8Array,
   entry: Box,
+  stsdVersion: number,
 ): { readonly channels: number; readonly sampleRate: number; readonly childrenAt: number } {
   const fields = new FieldReader(bytes, entry)
   fields.skip(8)
@@ -221,8 +233,9 @@ function readAudioFields(
   const channels = fields.uint16()
   fields.skip(6)
   const sampleRate = fields.uint32() / 65_536
-  if (version === 1 && fields.left >= 16) fields.skip(16)
-  if (version === 2 && fields.left >= 36) fields.skip(36)
+  const isQuickTime = stsdVersion === 0
+  if (isQuickTime && version === 1 && fields.left >= 16) fields.skip(16)
+  if (isQuickTime && version === 2 && fields.left >= 36) fields.skip(36)
   return { channels, sampleRate, childrenAt: fields.position }
 }
 

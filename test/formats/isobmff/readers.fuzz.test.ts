@@ -16,7 +16,7 @@ import {
   expandSamples,
   tableBytes,
 } from '../../../server/formats/isobmff/sample-table.ts'
-import { box } from '../../../server/formats/isobmff/write-box.ts'
+import { box, fullBox, u32 } from '../../../server/formats/isobmff/write-box.ts'
 import { NearcastError } from '../../../server/lib/errors.ts'
 import { FUZZ_RUNS } from '../../support/fuzz-runs.ts'
 import { makeFilm } from '../../support/media.ts'
@@ -68,6 +68,38 @@ it('any bytes in any box are read or refused', () => {
     }),
     { numRuns: FUZZ_RUNS * 5 },
   )
+})
+
+it('any run of any fragment is read within the budget, or refused', () => {
+  const word = fc.oneof(fc.nat(20), fc.constantFrom(0x7fff_ffff, 0x8000_0000, 0xffff_ffff))
+  const words = fc.array(word, { maxLength: 12 }).map((values) => u32(...values))
+  const flags = fc.nat(0xfff)
+  const traf = fc
+    .tuple(flags, words, fc.constantFrom(0, 1), words, flags, fc.array(words, { maxLength: 3 }))
+    .map(([tfhdFlags, header, version, time, trunFlags, runs]) =>
+      box(
+        'traf',
+        fullBox('tfhd', 0, tfhdFlags, u32(1), header),
+        fullBox('tfdt', version, 0, time),
+        ...runs.map((run) => fullBox('trun', 0, trunFlags, run)),
+      ),
+    )
+  let samples = 0
+  fc.assert(
+    fc.property(fc.array(traf, { minLength: 1, maxLength: 3 }), (trafs) => {
+      const moof = box('moof', ...trafs)
+      const collector = new FragmentCollector(new Map(), [{ id: 1, samples: EMPTY_TABLE }], 1000)
+      onlyRefuses(() => readBoxes(moof).forEach((each) => collector.add(moof, each, 0)))
+      const table = collector.table(1) ?? EMPTY_TABLE
+      expect(table.count).toBeLessThanOrEqual(1000)
+      const { offsets, times } = expandSamples(table, 0, table.count)
+      expect(offsets.every((at) => at >= 0)).toBe(true)
+      expect(times.every((time, i) => i === 0 || time >= (times[i - 1] ?? 0))).toBe(true)
+      samples += table.count
+    }),
+    { numRuns: FUZZ_RUNS },
+  )
+  expect(samples).toBeGreaterThan(0)
 })
 
 it('a damaged moov never costs much more memory than it has bytes', async () => {
