@@ -1,4 +1,4 @@
-/** The buttons, sliders and menus: a chunk of its own, fetched when the first picture is up. */
+/** The buttons, sliders and menus: a chunk of its own, fetched when the first picture is up, or when none is asked for yet. */
 import 'media-chrome/dist/media-controller.js'
 import 'media-chrome/dist/media-control-bar.js'
 import 'media-chrome/dist/media-play-button.js'

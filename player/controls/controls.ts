@@ -36,10 +36,10 @@ export class Controls {
     return element
   }
 
-  attach(store: PlayerStore, video: ControlledVideo): void {
+  /** Each time the player comes into a page. */
+  attach(store: PlayerStore): void {
     this.#store = store
-    for (const type of ['timeupdate', 'durationchange', 'seeking', 'emptied'])
-      video.addEventListener(type, () => this.#showTime(video.nativeEl))
+    this.#settle()
   }
 
   /** media-chrome takes as long to evaluate as a picture to fetch and decode, and nobody needs it before. */
@@ -55,12 +55,18 @@ export class Controls {
       return
     }
     this.#video().controls = false
+    // What is not in a page is not upgraded by itself.
+    customElements.upgrade(this.#host)
     this.find('media-captions-button').setAttribute('role', 'switch')
     for (const range of this.#root.querySelectorAll('media-time-range, media-volume-range'))
       range.shadowRoot?.append(focusRing())
-    // It makes itself a tab stop when connected; the player already is one.
-    queueMicrotask(() => this.find('media-controller').removeAttribute('tabindex'))
     Object.assign(this.find('media-controller'), { fullscreenElement: this.#host })
+    this.#settle()
+  }
+
+  /** The controller makes itself a tab stop each time it is connected; the player already is one. */
+  #settle(): void {
+    queueMicrotask(() => this.find('media-controller').removeAttribute('tabindex'))
   }
 
   setTitle(title: string): void {
@@ -83,6 +89,11 @@ export class Controls {
     const rewind = (snapshot.liveFacts?.windowSeconds ?? 0) > 90
     toggle(this.find('media-time-range'), !snapshot.live || rewind)
     toggle(this.find('.time'), !snapshot.live)
+    // media-chrome that comes after the picture does not know that there was one.
+    toggle(
+      this.find('.poster'),
+      !pictureIsUp(snapshot) && !('dropped' in state) && state.kind !== 'ended',
+    )
     toggle(this.find('.unmute'), snapshot.needsUnmute && pictureIsUp(snapshot))
     toggle(this.find('.chrome'), pictureIsUp(snapshot) || state.kind === 'ended')
     toggle(this.find('.quality'), video.videoRenditions.length > 1)
@@ -157,6 +168,8 @@ export class Controls {
     for (const name of ['.act', '.big'])
       this.find(name).addEventListener('click', () => this.#carryOut(this.#request))
     this.#host.addEventListener('keydown', (event) => this.#onKey(event))
+    for (const type of ['timeupdate', 'durationchange', 'seeking', 'emptied'])
+      this.find('nearcast-video').addEventListener(type, () => this.#showTime(this.#video()))
   }
 
   #carryOut(request: Request): void {
@@ -198,9 +211,7 @@ export class Controls {
         else video.muted = true
         return
       case 'toggle-fullscreen':
-        this.#ask(
-          document.fullscreenElement ? 'mediaexitfullscreenrequest' : 'mediaenterfullscreenrequest',
-        )
+        this.#toggleFullscreen()
         return
       case 'toggle-captions':
         this.#ask('mediatogglesubtitlesrequest')
@@ -219,6 +230,15 @@ export class Controls {
         video.volume = Math.min(1, Math.max(0, video.volume + command.amount))
         if (command.amount > 0) video.muted = false
     }
+  }
+
+  /** The controller knows the ways of older browsers; until it is there, the standard's has to do. */
+  #toggleFullscreen(): void {
+    const there = customElements.get('media-controller') !== undefined
+    const full = document.fullscreenElement !== null
+    if (there) this.#ask(full ? 'mediaexitfullscreenrequest' : 'mediaenterfullscreenrequest')
+    else if (full) void document.exitFullscreen()
+    else this.#host.requestFullscreen().catch(() => {})
   }
 
   #seekPart(part: number): void {

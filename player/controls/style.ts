@@ -60,7 +60,6 @@ media-controller[mediapaused] nearcast-video { --media-webkit-text-track-transfo
 media-controller:not(:defined) { display: block; }
 media-controller:not(:defined) > :is(.title, .chrome, media-settings-menu) { display: none; }
 media-controller:not(:defined) > .poster { position: absolute; inset: 0; }
-:host(:is([data-state='playing'], [data-state='live'], [data-state='behind'])) media-controller:not(:defined) > .poster { display: none; }
 
 .title {
   align-self: stretch;

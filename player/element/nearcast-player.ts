@@ -44,7 +44,7 @@ export class NearcastPlayer extends HTMLElement {
     if (!this.hasAttribute('role')) this.setAttribute('role', 'region')
     this.#nameIt()
     this.#store = new PlayerStore(this.#video, (snapshot) => this.#onSnapshot(snapshot))
-    this.#controls.attach(this.#store, this.#video)
+    this.#controls.attach(this.#store)
     this.#video.nativeEl.muted = this.hasAttribute('muted')
     this.#video.nativeEl.loop = this.hasAttribute('loop')
     this.#reload()
@@ -127,6 +127,8 @@ export class NearcastPlayer extends HTMLElement {
   }
 
   play(): void {
+    // What was set before it is what shall play.
+    if (this.#queued) this.#load()
     this.#store?.play()
   }
   pause(): void {
@@ -146,14 +148,18 @@ export class NearcastPlayer extends HTMLElement {
     if (this.#queued) return
     this.#queued = true
     queueMicrotask(() => {
-      this.#queued = false
-      this.#store?.load({
-        src: this.src,
-        expectsLive: this.getAttribute('stream-type') === 'live',
-        startSeconds: readTime(this.getAttribute('start-time')),
-        autoplay: readAutoplay(this.getAttribute('autoplay')),
-        preload: this.getAttribute('preload') !== 'none',
-      })
+      if (this.#queued) this.#load()
+    })
+  }
+
+  #load(): void {
+    this.#queued = false
+    this.#store?.load({
+      src: this.src,
+      expectsLive: this.getAttribute('stream-type') === 'live',
+      startSeconds: readTime(this.getAttribute('start-time')),
+      autoplay: readAutoplay(this.getAttribute('autoplay')),
+      preload: this.getAttribute('preload') !== 'none',
     })
   }
 

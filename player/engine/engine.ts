@@ -37,5 +37,7 @@ export interface EngineOptions {
   readonly src: string
   /** Seconds; undefined: the source's own start. */
   readonly startSeconds: number | undefined
+  /** Aborted: nothing is opened any more, and the video is left to whoever has it by then. */
+  readonly signal: AbortSignal
   readonly onEvent: (event: EngineEvent) => void
 }

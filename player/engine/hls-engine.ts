@@ -52,6 +52,7 @@ export async function openHls(
   options: EngineOptions,
 ): Promise<Engine | undefined> {
   const { default: HlsPlayer } = await import('hls.js')
+  options.signal.throwIfAborted()
   if (!HlsPlayer.isSupported()) return undefined
   const config = { ...CONFIG, startPosition: options.startSeconds ?? -1 }
   return new HlsEngine(HlsPlayer, new HlsPlayer(config), video, options)
@@ -155,6 +156,8 @@ class HlsEngine implements Engine {
     const dvr = window > 90 ? Math.round(window) : 0
     this.#video.setStreamType(details.live ? 'live' : 'on-demand', details.live ? dvr : Number.NaN)
     if (details.live === this.#known) return
+    // A stream that ended is not followed any more: what is left plays at its own speed.
+    if (this.#known) this.#setRate(1)
     this.#known = details.live
     this.#options.onEvent({ kind: 'live', live: details.live })
   }

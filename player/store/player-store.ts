@@ -56,6 +56,8 @@ export class PlayerStore {
   #source: Source | undefined
   #facts: Facts = NOTHING
   #engine: Engine | undefined
+  /** An engine was asked for, and is there or on its way. */
+  #opened = false
   /** Aborted when the source changes: whatever was on its way is not wanted any more. */
   #abort = new AbortController()
   #cancelTimer: () => void = () => {}
@@ -68,7 +70,7 @@ export class PlayerStore {
   constructor(video: NearcastVideo, onChange: (snapshot: Snapshot) => void) {
     this.#video = video
     this.#onChange = onChange
-    this.#on(video, 'play', () => this.#set({ paused: false, ended: false }))
+    this.#on(video, 'play', () => this.#onPlay())
     this.#on(video, 'playing', () => this.#set({ started: true, stalledMs: 0, ended: false }))
     this.#on(video, 'pause', () => this.#onPause())
     this.#on(video, 'ended', () => this.#onEnded())
@@ -109,11 +111,8 @@ export class PlayerStore {
   play(): void {
     this.#set({ wantsPlay: true, online: navigator.onLine })
     if (this.#facts.ended) this.replay()
-    else if (!this.#engine && !this.#facts.failure) void this.#open()
-    else if (this.#facts.ready) {
-      this.#engine?.suspend(false)
-      void this.#tryPlay()
-    }
+    else if (!this.#opened && !this.#facts.failure) void this.#open()
+    else if (this.#facts.ready) void this.#tryPlay()
   }
 
   pause(): void {
@@ -160,6 +159,7 @@ export class PlayerStore {
     this.#cancelTimer()
     this.#engine?.close()
     this.#engine = undefined
+    this.#opened = false
     this.#position = 0
     this.#pausedMs = 0
   }
@@ -172,15 +172,16 @@ export class PlayerStore {
     this.#changed()
   }
 
-  async #open(startSeconds = this.#source?.startSeconds): Promise<void> {
+  async #open(): Promise<void> {
     const { signal } = this.#abort
-    const src = this.#source?.src
-    if (src === undefined) return
+    if (!this.#source) return
+    const { src, startSeconds } = this.#source
+    this.#opened = true
     const onEvent = (event: EngineEvent) => {
       if (!signal.aborted) this.#onEngine(event)
     }
     try {
-      const engine = await openEngine(this.#video, { src, startSeconds, onEvent })
+      const engine = await openEngine(this.#video, { src, startSeconds, signal, onEvent })
       if (signal.aborted) engine.close()
       else this.#engine = engine
     } catch (error) {
@@ -193,11 +194,12 @@ export class PlayerStore {
   /** Begins anew with the same source; a stored one where it was. */
   async #reopen(): Promise<void> {
     const { live, expectsLive, started, attempts, wantsPlay, online } = this.#facts
-    const at = !live && started ? this.#video.nativeEl.currentTime : undefined
+    if (this.#source && !live && started)
+      this.#source = { ...this.#source, startSeconds: this.#video.nativeEl.currentTime }
     this.#unload()
     this.#facts = { ...NOTHING, live, expectsLive, attempts, wantsPlay, online }
     this.#changed()
-    await this.#open(at)
+    await this.#open()
   }
 
   #onEngine(event: EngineEvent): void {
@@ -258,7 +260,7 @@ export class PlayerStore {
       return
     }
     if (probe.kind === 'ended' && this.#facts.ended) this.#later()
-    else if (this.#facts.wantsPlay) void this.#reopen()
+    else if (this.#facts.wantsPlay || (this.#facts.started && !this.#isLive())) void this.#reopen()
     else this.#rest()
   }
 
@@ -281,6 +283,12 @@ export class PlayerStore {
     if (failure?.kind === 'not-live' && started && failedMs < DROP_MS) return 700 + 600 * spread
     if (ended || failure?.kind === 'not-live') return (attempts < 3 ? 1000 : 2000) + 2000 * spread
     return Math.min(5000, 500 * 2 ** Math.min(attempts, 5)) * (0.75 + spread / 2)
+  }
+
+  /** Not only ours to ask for: media keys and the picture-in-picture window play by themselves. */
+  #onPlay(): void {
+    this.#engine?.suspend(false)
+    this.#set({ paused: false, ended: false, wantsPlay: true })
   }
 
   #onPause(): void {
