@@ -12,6 +12,7 @@ const ASTRAY_MS = 2000
 /** After so many the audio's own timeline is believed: about two seconds of AAC. */
 const ASTRAY_MAX = 100
 const QUEUE_MAX = 512
+const QUEUE_BYTES_MAX = 4 * 1024 * 1024
 
 /** Audio beside a picture: it is held until the picture has got to its time, so that both are cut at the same moments. */
 export class AudioFollower {
@@ -19,6 +20,7 @@ export class AudioFollower {
   readonly #clock: SampleClock
   readonly #frameSamples: number
   #queue: Queued[] = []
+  #queueBytes = 0
   #offsetMs: number | undefined
   /** What the audio's timestamps are off from the picture's when they never meet. */
   #shiftMs = 0
@@ -45,7 +47,8 @@ export class AudioFollower {
 
   take(rawMs: number, data: Uint8Array): void {
     this.#queue.push({ rawMs, data })
-    if (this.#queue.length > QUEUE_MAX) this.#queue.shift()
+    this.#queueBytes += data.length
+    while (this.#queue.length > QUEUE_MAX || this.#queueBytes > QUEUE_BYTES_MAX) this.#shift()
     this.#drain()
   }
 
@@ -69,15 +72,19 @@ export class AudioFollower {
       const ms = next.rawMs + this.#offsetMs + this.#shiftMs
       const ahead = ms - this.#leadMs
       if (Math.abs(ahead) > ASTRAY_MS) {
-        this.#queue.shift()
+        this.#shift()
         if (++this.#astray > ASTRAY_MAX) this.#believe(ahead)
         continue
       }
       if (ahead > 0) return
-      this.#queue.shift()
+      this.#shift()
       this.#astray = 0
       this.#place(ms, next.data)
     }
+  }
+
+  #shift(): void {
+    this.#queueBytes -= this.#queue.shift()?.data.length ?? 0
   }
 
   #place(ms: number, data: Uint8Array): void {

@@ -39,8 +39,8 @@ export interface LaneOptions {
   readonly leading: Leading | undefined
 }
 
-/** A part never holds more, whatever a publisher sends. */
-const PART_BYTES_MAX = 32 * 1024 * 1024
+/** A part of more than one sample never holds more, whatever a publisher sends. */
+export const PART_BYTES_MAX = 32 * 1024 * 1024
 const PART_SAMPLES_MAX = 4096
 
 /** How long behind the lead a rendition may be with a cut before it is taken for silent. */
@@ -110,11 +110,13 @@ export class Lane {
     while (this.#cuts[0] && presentedMs >= this.#cuts[0].atMs) this.#takeCut()
     if (!this.#current) return
     const target = (this.#window.partTargetSeconds ?? 1) * this.timescale
-    if (this.#samples.length > 0 && this.#ticks + sample.duration > target) this.closePart()
+    const tooMuch = this.#bytes + sample.data.length > PART_BYTES_MAX
+    if (this.#samples.length > 0 && (tooMuch || this.#ticks + sample.duration > target))
+      this.closePart()
     this.#samples.push(sample)
     this.#ticks += sample.duration
     this.#bytes += sample.data.length
-    const full = this.#bytes > PART_BYTES_MAX || this.#samples.length >= PART_SAMPLES_MAX
+    const full = this.#samples.length >= PART_SAMPLES_MAX
     if (full || this.#ticks + nextTicks > target) this.closePart()
   }
 
@@ -240,6 +242,10 @@ export class Lane {
       }),
     )
   }
+}
+
+export function bytesOf(samples: readonly Sample[]): number {
+  return samples.reduce((sum, { data }) => sum + data.length, 0)
 }
 
 /** How long samples last together. */

@@ -6,7 +6,7 @@ import { describeError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { initUri } from './address.ts'
 import { AudioFollower } from './audio-follower.ts'
-import { type Cut, Lane, type Sample, ticksOf } from './lane.ts'
+import { bytesOf, type Cut, Lane, PART_BYTES_MAX, type Sample, ticksOf } from './lane.ts'
 import {
   audioGrid,
   type Chosen,
@@ -282,7 +282,8 @@ export class Segmenter {
     }
     this.#warmUp.push(sample)
     const enough = this.#options.partSeconds * lead.timescale
-    if (ticksOf(this.#warmUp) + this.#typicalTicks > enough) this.#settlePace(lead)
+    const full = bytesOf(this.#warmUp) > PART_BYTES_MAX
+    if (full || ticksOf(this.#warmUp) + this.#typicalTicks > enough) this.#settlePace(lead)
   }
 
   #settlePace(lead: Lane): void {
