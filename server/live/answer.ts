@@ -75,7 +75,7 @@ class Answer {
   async #mediaPlaylist(name: MediaPlaylistName): Promise<OriginMessage> {
     const directives = readDirectives(this.#request.query)
     if (directives.kind === 'bad') return failure('bad-request', directives.reason)
-    let window = await this.#playableWindow()
+    let window = await this.#playableWindow(name.rendition)
     if (!window) return this.#notLive()
     let rendition = window.rendition(name.rendition)
     if (!rendition || !window.targets.includes(name.target))
@@ -107,7 +107,7 @@ class Answer {
   }
 
   async #init(id: string, uri: string): Promise<OriginMessage> {
-    const window = await this.#playableWindow()
+    const window = await this.#playableWindow(id)
     const bytes = window?.init(id, uri)
     if (!window || !bytes) return this.#gone(uri)
     return this.#mediaMessage(window, window.rendition(id), bytes)
@@ -146,13 +146,14 @@ class Answer {
       : this.#gone(`part ${sequence}.${index}`)
   }
 
-  /** The window once it has something to play; a stream that just connected gets a moment. */
-  async #playableWindow(): Promise<LiveWindow | undefined> {
+  /** The window once it has something to play, of this rendition or of all; a stream that just connected gets a moment. */
+  async #playableWindow(id?: string): Promise<LiveWindow | undefined> {
+    const ready = (w: LiveWindow) => (id !== undefined && w.plays(id)) || w.playable
     const window = this.#deps.find(this.#name)
-    if (!window || window.playable) return window
-    await this.#until(window, START_WAIT_MS, (w) => w.playable)
+    if (!window || ready(window)) return window
+    await this.#until(window, START_WAIT_MS, ready)
     const now = this.#deps.find(this.#name)
-    return now?.playable ? now : undefined
+    return now && ready(now) ? now : undefined
   }
 
   /** True when `ready` came to hold in time. Throws when the viewer left. */

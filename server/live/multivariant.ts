@@ -31,10 +31,10 @@ const COMMON_FRAME_RATES = [
 /** The text of `index.m3u8` or `dvr.m3u8`: one variant for each video rendition, audio as a rendition of its own beside it. */
 export function writeLivePlaylists(window: LiveWindow, span: PlaylistSpan): string {
   const target = window.currentTarget ?? 1
-  const alive = window.renditions.filter((rendition) => !rendition.retired)
-  const measured = new Map(alive.map((rendition) => [rendition.id, measure(window, rendition)]))
-  const audio = alive.filter((rendition) => rendition.facts.kind === 'audio')
-  const video = alive.filter((rendition) => rendition.facts.kind === 'video')
+  const { offered } = window
+  const measured = new Map(offered.map((rendition) => [rendition.id, measure(window, rendition)]))
+  const audio = offered.filter((rendition) => rendition.facts.kind === 'audio')
+  const video = offered.filter((rendition) => rendition.facts.kind === 'video')
   const leads = video.length > 0 ? video : audio.slice(0, 1)
   const beside = video.length > 0 ? audio : []
   const uriOf = (rendition: Rendition) =>

@@ -61,10 +61,19 @@ export function gapPartCount(segment: Segment, partTargetSeconds: number): numbe
     : 0
 }
 
-/** Seconds of media that are there. */
-export function mediaSeconds(rendition: Rendition): number {
-  return rendition.segments.reduce(
-    (sum, segment) => (segment.gap ? sum : sum + segment.durationSeconds),
-    0,
-  )
+/** More than so many seconds of media are there. */
+export function holdsMoreThan({ segments }: Rendition, seconds: number): boolean {
+  let sum = 0
+  for (let i = segments.length - 1; i >= 0 && sum <= seconds; i--) {
+    const segment = segments[i]
+    if (segment && !segment.gap) sum += segment.durationSeconds
+  }
+  return sum > seconds
+}
+
+/** Announced by the publisher, but nothing came for a whole segment: whoever waits for it waits in vain. */
+export function isSilent({ segments }: Rendition): boolean {
+  const last = segments.at(-1)
+  // The first segment of a window is a gap in all renditions.
+  return last !== undefined && last.sequence > 0 && segments.every((segment) => segment.gap)
 }

@@ -1,6 +1,13 @@
 import { assertNever, NearcastError } from '../lib/errors.ts'
 import { Audience } from './audience.ts'
-import { firstListed, mediaSeconds, type Part, type Rendition, type Segment } from './segment.ts'
+import {
+  firstListed,
+  holdsMoreThan,
+  isSilent,
+  type Part,
+  type Rendition,
+  type Segment,
+} from './segment.ts'
 import type {
   PartEvent,
   RenditionFacts,
@@ -95,12 +102,17 @@ export class LiveWindow {
    * would ask for what was before the first part, and rest for a second.
    */
   get playable(): boolean {
-    const alive = this.renditions.filter((rendition) => !rendition.retired)
-    const { partTargetSeconds } = this
-    if (alive.length === 0 || this.currentTarget === undefined || partTargetSeconds === undefined)
-      return false
-    const enough = this.ended ? 0 : 3 * partTargetSeconds
-    return alive.every((rendition) => mediaSeconds(rendition) > enough)
+    const { offered } = this
+    return offered.length > 0 && offered.every((rendition) => this.#isPlayable(rendition))
+  }
+  /** This rendition can be played on, whatever another one still lacks. */
+  plays(id: RenditionId): boolean {
+    const rendition = this.#renditions.get(id)
+    return rendition !== undefined && this.#isPlayable(rendition)
+  }
+  /** What new viewers are told of: players wait for every rendition they know, also for one that never comes. */
+  get offered(): readonly Rendition[] {
+    return this.renditions.filter((rendition) => !rendition.retired && !isSilent(rendition))
   }
 
   /** Throws `origin-failed` when the event doesn't follow from what was applied before. */
@@ -160,6 +172,12 @@ export class LiveWindow {
       events.push(...snapshotOf(rendition, this.windowSeconds))
     if (this.ended) events.push({ kind: 'end' })
     return events
+  }
+
+  #isPlayable(rendition: Rendition): boolean {
+    const { partTargetSeconds, currentTarget } = this
+    if (partTargetSeconds === undefined || currentTarget === undefined) return false
+    return holdsMoreThan(rendition, this.ended ? 0 : 3 * partTargetSeconds)
   }
 
   #change(event: WindowEvent): void {

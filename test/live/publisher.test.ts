@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { Frame } from '../../server/codecs/frame.ts'
 import { changeViolations, violationsOf } from '../support/hls-conformance.ts'
 import { type LiveMedia, makeLiveMedia } from '../support/live-media.ts'
-import { LiveFixture, type Publisher } from './live-fixture.ts'
+import { answered, LiveFixture, type Publisher } from './live-fixture.ts'
 
 const MEDIA = await makeLiveMedia({ seconds: 20, gop: 30 })
 const SMALL = await makeLiveMedia({ seconds: 6, gop: 30, size: '160x90' })
@@ -204,6 +204,56 @@ describe('a hole', () => {
     expect(late.length).toBeLessThanOrEqual(1)
     const gap = audio.segments.find((segment) => segment.gap)
     expect((await live.get(`/live/main/${gap?.uri}`)).status).toBe(404)
+  })
+})
+
+describe('sound that is announced and does not come', () => {
+  const pictures = changed(MEDIA, (frame) => (frame.trackId === 1 ? frame : undefined))
+
+  test('is left out of what new viewers are told of', async () => {
+    const live = await LiveFixture.open()
+    await live.publish().send(pictures, 0, 5000)
+    const { status, text } = await live.get('/live/main/index.m3u8')
+    expect(status).toBe(200)
+    expect(text).not.toContain('EXT-X-MEDIA:')
+    expect(text).toContain('CODECS="avc1.64000d"')
+  })
+
+  test('holds nobody up who watches the pictures', async () => {
+    const live = await LiveFixture.open()
+    const publisher = live.publish()
+    const video = MEDIA.tracks.filter((track) => track.kind === 'video')
+    await publisher.send({ ...pictures, tracks: video }, 0, 5000)
+    await publisher.send(pictures, 5000, 5500)
+    const answer = await answered(live.get('/live/main/video-t12.m3u8'))
+    expect(answer?.status).toBe(200)
+  })
+})
+
+describe('frames that wait are held to a bound', () => {
+  const MIB = 1024 * 1024
+  const windowBytes = (live: LiveFixture) => live.packager.describe()[0]?.windowBytes ?? 0
+  const frame = (trackId: number, ms: number, size: number): Frame => {
+    return { trackId, dts: ms, pts: ms, key: true, data: Buffer.alloc(size) }
+  }
+
+  test('when sound comes before any picture', async () => {
+    const live = await LiveFixture.open()
+    const publisher = live.publish()
+    publisher.stream.setTracks(MEDIA.tracks)
+    for (let ms = 0; ms < 1260; ms += 21) publisher.write(frame(2, ms, MIB))
+    for (let ms = 0; ms < 2000; ms += 33) publisher.write(frame(1, ms, 100))
+    publisher.end()
+    expect(windowBytes(live)).toBeGreaterThan(MIB)
+    expect(windowBytes(live)).toBeLessThan(6 * MIB)
+  })
+
+  test('when the length of a part is not known yet', async () => {
+    const live = await LiveFixture.open()
+    const publisher = live.publish()
+    publisher.stream.setTracks(MEDIA.tracks)
+    for (let ms = 0; ms < 12; ms++) publisher.write(frame(1, ms, 4 * MIB))
+    expect(windowBytes(live)).toBeGreaterThan(0)
   })
 })
 
