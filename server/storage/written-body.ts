@@ -19,18 +19,12 @@ export async function* writtenBody(
     return
   }
   const iterator = body[Symbol.asyncIterator]()
-  const aborted = deferred<never>()
-  aborted.promise.catch(() => {})
-  const onAbort = () => aborted.reject(signal.reason)
-  signal.addEventListener('abort', onAbort, { once: true })
   let length = 0
   let ended = false
   try {
     signal.throwIfAborted()
     for (;;) {
-      const next = iterator.next()
-      next.catch(() => {})
-      const result = await Promise.race([next, aborted.promise])
+      const result = await nextUnlessAborted(iterator, signal)
       if (result.done) break
       length += result.value.length
       if (size !== undefined && length > size) checkSize(key, size, length)
@@ -40,9 +34,25 @@ export async function* writtenBody(
     ended = true
     checkSize(key, size, length)
   } finally {
-    signal.removeEventListener('abort', onAbort)
     // Not awaited: a source that hangs in `next` would hang here too.
     if (!ended) iterator.return?.().then(undefined, () => {})
+  }
+}
+
+async function nextUnlessAborted<T>(
+  iterator: AsyncIterator<T>,
+  signal: AbortSignal,
+): Promise<IteratorResult<T>> {
+  // One for each chunk: a race leaves what it gave with every promise it was run against, as long as that is pending.
+  const aborted = deferred<never>()
+  const onAbort = () => aborted.reject(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    const next = iterator.next()
+    next.catch(() => {})
+    return await Promise.race([next, aborted.promise])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
   }
 }
 
