@@ -29,13 +29,13 @@ export interface ObjectRead {
   /** First byte and length of what `body` gives. */
   readonly start: number
   readonly length: number
-  /** Pulled with backpressure; ends the transfer when its iterator is returned. Throws `store-failed` when cut short. */
+  /** Pulled with backpressure; ends the transfer when its iterator is returned. Throws `store-failed` when cut short, `object-changed`. */
   readonly body: AsyncIterable<Uint8Array>
 }
 
 export interface WriteOptions {
   readonly contentType?: string | undefined
-  /** Body length when known; S3 needs a buffer per part otherwise. */
+  /** Body length when known: a body of another length is `bad-request`. S3 takes more than 80 GB only when it is known. */
   readonly size?: number | undefined
   readonly signal: AbortSignal
 }
@@ -58,7 +58,7 @@ export interface ObjectList {
 /**
  * A flat space of immutable-until-replaced objects: `s3.ts`, `file.ts`, `memory.ts`, all held to one contract suite.
  * Errors: `object-not-found`, `object-changed`, `range-not-satisfiable`, `bad-request` (a key that is not allowed),
- * `store-denied`, `bucket-not-found`, `store-failed`, `store-unreachable`. A write is all or nothing.
+ * `store-denied`, `bucket-not-found`, `store-failed`, `store-unreachable`, `limit-exceeded` (too long to write). A write is all or nothing.
  */
 export interface ObjectStore {
   /** Where it is, for people: `s3://bucket/prefix` or a folder. No secret in it. */

@@ -25,6 +25,8 @@ export type Sdk = typeof import('@aws-sdk/client-s3')
 export interface S3Connection {
   readonly bucket: string
   readonly service: string
+  /** What parts are summed with; undefined where the service may not know it. */
+  readonly checksum: 'CRC32' | undefined
   /** Sends until the head of an answer is there; errors are the store's. */
   send<T>(request: S3Request<T>): Promise<T>
   close(): Promise<void>
@@ -43,7 +45,8 @@ export interface S3Request<T> {
 
 const CONNECT_TIMEOUT_MS = 5_000
 const ANSWER_TIMEOUT_MS = 15_000
-const SOCKETS_MAX = 64
+/** A transfer that its reader pauses holds one: with all taken by slow viewers, reads wait and end as `store-unreachable`. */
+const SOCKETS_MAX = 1024
 /** The first try and one more: a kept connection that the service just closed is the usual reason. */
 const ATTEMPTS_MAX = 2
 
@@ -59,6 +62,7 @@ export function connectS3(options: S3StoreOptions, clock: Clock): S3Connection {
   return {
     bucket,
     service,
+    checksum: options.endpoint === undefined ? 'CRC32' : undefined,
 
     async send(request) {
       const { key, ifMatch, cursor, signal, timeoutMs = ANSWER_TIMEOUT_MS } = request
@@ -126,6 +130,10 @@ function lateAnswer({ bucket, service }: S3Place, timeoutMs: number): NearcastEr
 
 /** Never with the name and password a URL can carry. */
 function hostOf(endpoint: string): string {
-  if (URL.canParse(endpoint)) return new URL(endpoint).origin
-  throw new NearcastError('config-invalid', 'the endpoint of an S3 origin is no URL')
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined
+  if (url && /^https?:$/.test(url.protocol)) return url.origin
+  throw new NearcastError(
+    'config-invalid',
+    'the endpoint of an S3 origin is no http:// or https:// URL',
+  )
 }

@@ -54,6 +54,8 @@ export function storeErrorOf(error: unknown, place: S3Place): unknown {
 
   const cure = DENIED.get(name)
   if (cure !== undefined) return as('store-denied', `${at}: ${cure}`)
+  if (name === 'InvalidObjectState')
+    return as('store-failed', `${object}: it is in an archive class; restore it before it is read`)
   if (name === 'NoSuchBucket') return as('bucket-not-found', `${at}: there is no such bucket`)
   if (name === 'PreconditionFailed' || status === 412)
     return as('object-changed', `${key}: expected "${place.ifMatch ?? ''}", it has another etag`)

@@ -1,4 +1,5 @@
-import { NearcastError, describeError } from '../lib/errors.ts'
+import type { CompletedPart } from '@aws-sdk/client-s3'
+import { NearcastError, describeError, hasCode } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { shown } from './object-key.ts'
 import type { WriteOptions } from './object-store.ts'
@@ -21,8 +22,8 @@ interface Written {
 }
 
 /**
- * Writes one object: in one request up to 8 MiB, else in parts, of which at most two are in memory: a part that
- * fails can be sent again. A write that fails leaves nothing.
+ * Writes one object: in one request up to 8 MiB, else in parts, of which at most three are in memory: the
+ * one that is sent, for it may be sent again, the next one's chunks, and what they are joined to. A write that fails leaves nothing.
  */
 export async function writeS3Object(
   connection: S3Connection,
@@ -35,12 +36,14 @@ export async function writeS3Object(
   const partBytes = Math.max(PART_BYTES, Math.ceil((options.size ?? 0) / PARTS_MAX))
   const parts = inParts(writtenBody(key, body, options), partBytes)
   try {
-    const first = (await parts.next()).value ?? Buffer.alloc(0)
-    const second = (await parts.next()).value
-    if (!second) return await putWhole(connection, key, address, first, options)
+    const begun: Buffer[] = []
+    for (let next = await parts.next(); !next.done; next = await parts.next())
+      if (begun.push(next.value) === 2) break
+    if (begun.length < 2)
+      return await putWhole(connection, key, address, begun[0] ?? Buffer.alloc(0), options)
     const upload = new Upload(connection, key, address, options)
     try {
-      return await upload.run(chain([first, second], parts))
+      return await upload.run(chain(begun, parts))
     } catch (error) {
       await upload.abort(log)
       throw error
@@ -87,13 +90,14 @@ class Upload {
       key,
       signal,
       run: (sdk, client, options) => {
-        const input = { ...this.#address, ContentType: contentType }
+        const ChecksumAlgorithm = this.#connection.checksum
+        const input = { ...this.#address, ContentType: contentType, ChecksumAlgorithm }
         return client.send(new sdk.CreateMultipartUploadCommand(input), options)
       },
     })
     if (!created.UploadId) throw new NearcastError('store-failed', `${shown(key)}: no upload id`)
     this.#id = created.UploadId
-    const sent: { PartNumber: number; ETag: string | undefined }[] = []
+    const sent: CompletedPart[] = []
     let size = 0
     for await (const part of parts) {
       if (sent.length === PARTS_MAX)
@@ -125,13 +129,15 @@ class Upload {
           client.send(new sdk.AbortMultipartUploadCommand(input), options),
       })
       .catch((error) => {
+        // Its end came through, and only the answer was lost.
+        if (hasCode(error, 'object-not-found')) return
         const bucket = this.#connection.bucket
         const facts = { bucket, key: this.#key, error: describeError(error) }
         log.warn('parts of a failed upload are left in the bucket', facts)
       })
   }
 
-  async #sendPart(bytes: Uint8Array, number: number) {
+  async #sendPart(bytes: Uint8Array, number: number): Promise<CompletedPart> {
     const input = {
       ...this.#address,
       UploadId: this.#id,
@@ -145,7 +151,8 @@ class Upload {
       timeoutMs: UPLOAD_TIMEOUT_MS,
       run: (sdk, client, options) => client.send(new sdk.UploadPartCommand(input), options),
     })
-    return { PartNumber: number, ETag: answer.ETag }
+    // S3 refuses summed parts of an upload that was not announced as such, and the end of one that does not repeat the sums.
+    return { PartNumber: number, ETag: answer.ETag, ChecksumCRC32: answer.ChecksumCRC32 }
   }
 }
 
@@ -159,10 +166,12 @@ async function* inParts(
   for await (let chunk of body) {
     while (length + chunk.length >= partBytes) {
       const taken = partBytes - length
-      yield Buffer.concat([...chunks, chunk.subarray(0, taken)], partBytes)
-      chunk = chunk.subarray(taken)
+      chunks.push(chunk.subarray(0, taken))
+      const whole = chunks
       chunks = []
       length = 0
+      chunk = chunk.subarray(taken)
+      yield Buffer.concat(whole.splice(0), partBytes)
     }
     if (chunk.length === 0) continue
     chunks.push(chunk)
@@ -172,9 +181,10 @@ async function* inParts(
 }
 
 async function* chain(
-  first: readonly Uint8Array[],
+  first: Uint8Array[],
   rest: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
-  yield* first
+  // Taken out, so that they do not stay to the end.
+  for (let part = first.shift(); part; part = first.shift()) yield part
   yield* rest
 }

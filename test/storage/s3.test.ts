@@ -1,6 +1,3 @@
-import { once } from 'node:events'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { collect } from '../../server/lib/bytes.ts'
 import { type Clock, systemClock } from '../../server/lib/clock.ts'
@@ -109,6 +106,21 @@ describe('a bucket', () => {
     const before = stub.connections()
     for (let i = 0; i < 10; i++) await readText(store.read('film.mp4', ask()))
     expect(stub.connections()).toBe(before)
+  })
+
+  it('reads on beside a hundred readers that rest', async () => {
+    stub.put('rested', Buffer.alloc(16 * 1024 * 1024))
+    const resting = await Promise.all(
+      Array.from({ length: 100 }, () => store.read('rested', ask())),
+    )
+    expect(await readText(store.read('film.mp4', ask({ range: { suffix: 2 } })))).toBe('ff')
+    for (const { body } of resting) await body[Symbol.asyncIterator]().return?.()
+    await store.remove('rested', ask().signal)
+  })
+
+  it('says that an object in an archive must be restored', async () => {
+    stub.fault({ kind: 'error', status: 403, code: 'InvalidObjectState' })
+    await expect(store.read('film.mp4', ask())).rejects.toThrow(/store-failed: .*restore it/)
   })
 
   it('lists keys that XML cannot hold', async () => {
@@ -286,6 +298,25 @@ describe('a bucket', () => {
       expect(await store.stat('big', ask().signal)).toBeUndefined()
     })
 
+    it('says nothing in the log when the upload had already ended', async () => {
+      const warned: unknown[] = []
+      const log = { ...silentLog, warn: (_: string, facts: unknown) => void warned.push(facts) }
+      const noting = openStore(stub, {}, { log })
+      stub.fault(
+        { kind: 'error', status: 404, code: 'NoSuchUpload' },
+        { operation: 'AbortMultipartUpload' },
+      )
+      stub.fault(
+        { kind: 'error', status: 500, code: 'InternalError' },
+        { operation: 'CompleteMultipartUpload' },
+      )
+      const body = Buffer.alloc(9 * 1024 * 1024)
+      const written = noting.write('ended', body, { signal: ask().signal })
+      await expect(written).rejects.toThrow('InternalError')
+      expect(warned).toEqual([])
+      await noting.close()
+    })
+
     it('says in the log when it must leave them', async () => {
       const warned: unknown[] = []
       const log = { ...silentLog, warn: (_: string, facts: unknown) => void warned.push(facts) }
@@ -319,46 +350,4 @@ describe('a bucket', () => {
     expect(stub.journal[0]?.sentBytes).toBeLessThan(24 * 1024 * 1024)
     await iterator.return?.()
   })
-})
-
-it('refuses a service that answers another range than was asked', async () => {
-  const server = createServer((socket) => {
-    socket.on('error', () => {})
-    socket.once('data', () =>
-      socket.end('HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: 10\r\n\r\n0123456789'),
-    )
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const store = openS3Store(
-    {
-      bucket: 'b',
-      prefix: '',
-      region: 'r',
-      endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-      pathStyle: true,
-      credentials: { accessKeyId: 'a', secretAccessKey: 'b' },
-    },
-    { clock: systemClock, log: silentLog },
-  )
-  const { signal } = new AbortController()
-  const asked = store.read('k', { signal, range: { start: 2, end: 3 } })
-  await expect(asked).rejects.toMatchObject({ code: 'store-failed' })
-  const pinned = store.read('k', { signal, ifMatch: 'y' })
-  await expect(pinned).rejects.toMatchObject({ code: 'object-changed' })
-  expect(await readText(store.read('k', { signal }))).toBe('0123456789')
-  await store.close()
-  server.close()
-})
-
-it('never repeats the password that an endpoint carries', async () => {
-  const credentials = { accessKeyId: 'a', secretAccessKey: 'b' }
-  const options = { bucket: 'b', prefix: '', region: 'r', pathStyle: true, credentials }
-  const deps = { clock: systemClock, log: silentLog }
-  const store = openS3Store({ ...options, endpoint: 'http://user:hidden@127.0.0.1:1' }, deps)
-  const { signal } = new AbortController()
-  const failure = await store.read('k', { signal }).catch((error: unknown) => error)
-  expect(failure).toMatchObject({ code: 'store-unreachable' })
-  expect(String(failure) + store.description).not.toContain('hidden')
-  expect(() => openS3Store({ ...options, endpoint: 'no url' }, deps)).toThrow('config-invalid')
 })
