@@ -15,7 +15,7 @@ import { NearcastError } from '../lib/errors.ts'
 import { readableToken, systemRandom } from '../lib/random.ts'
 import { isFileKey, isInside, walkKeys } from './file-tree.ts'
 import { listPage, readCursor } from './list-page.ts'
-import { checkKey, shown } from './object-key.ts'
+import { checkKey, isKey, shown } from './object-key.ts'
 import type {
   ListOptions,
   ObjectInfo,
@@ -97,6 +97,11 @@ function fileBody(
   const end = start + length
   const pull = async () => {
     if (at >= end) return undefined
+    return readChunk().catch((error) => {
+      throw asStoreError(error, info.key)
+    })
+  }
+  const readChunk = async () => {
     const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, end - at))
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, at)
     // Looked at behind each read: bytes go out only when nothing was written before they were read.
@@ -193,7 +198,9 @@ async function listFiles(
   const root = await realRoot(folder)
   const after = readCursor(options.cursor)
   const keys = walkKeys({ root, prefix, after, collapse: options.delimiter === '/' })
-  return listPage(keys, prefix, options, (key) => statFile(folder, key, options.signal))
+  // A deep folder's names can be longer together than a key.
+  const describe = (key: string) => (isKey(key) ? statFile(folder, key, options.signal) : undefined)
+  return listPage(keys, prefix, options, describe)
 }
 
 async function removeFile(folder: string, key: string, signal: AbortSignal): Promise<void> {
@@ -204,7 +211,10 @@ async function removeFile(folder: string, key: string, signal: AbortSignal): Pro
   const root = await realRoot(folder)
   const parent = await realpath(path.dirname(target)).catch((error) => missingOr(error, key))
   if (parent === undefined || !isInside(root, parent)) return
-  await unlink(path.join(parent, path.basename(target))).catch((error) => missingOr(error, key))
+  await unlink(path.join(parent, path.basename(target))).catch((error) =>
+    // A folder is no object.
+    codeOf(error) === 'EISDIR' ? undefined : missingOr(error, key),
+  )
   for (let empty = parent; empty !== root; empty = path.dirname(empty))
     if (
       !(await rmdir(empty).then(

@@ -22,6 +22,11 @@ function wrongOf(key: string): string | undefined {
   return undefined
 }
 
+/** Whether `checkKey` lets it pass. */
+export function isKey(key: string): boolean {
+  return wrongOf(key) === undefined
+}
+
 /** A key in a message: quoted, and never longer than a line. */
 export function shown(key: string): string {
   return JSON.stringify(key.length > 100 ? `${key.slice(0, 100)}…` : key)

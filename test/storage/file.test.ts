@@ -3,6 +3,7 @@ import {
   link,
   mkdir,
   mkdtemp,
+  open,
   readdir,
   rm,
   symlink,
@@ -12,7 +13,7 @@ import {
 import { execFileSync } from 'node:child_process'
 import os from 'node:os'
 import path from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { systemClock } from '../../server/lib/clock.ts'
 import { openFileStore } from '../../server/storage/file.ts'
 import { objectStoreContract, readText } from './object-store.contract.ts'
@@ -121,6 +122,19 @@ describe('a folder', () => {
     await expect(iterator.next()).rejects.toMatchObject({ code: 'object-changed' })
   })
 
+  it('says in the words of a store that the disk cannot be read', async () => {
+    const { root, store, put } = await openTemporary()
+    await put('film', 'x')
+    const reading = await store.read('film', { signal })
+    const handle = await open(path.join(root, 'film'))
+    const failure = Object.assign(new Error('bad sector'), { code: 'EIO', syscall: 'read' })
+    const failing = vi.spyOn(Object.getPrototypeOf(handle), 'read').mockRejectedValue(failure)
+    const collected = readText(Promise.resolve(reading))
+    await expect(collected).rejects.toMatchObject({ code: 'store-failed' })
+    failing.mockRestore()
+    await handle.close()
+  })
+
   it('reads a replaced file to its end as it was', async () => {
     const { store } = await openTemporary()
     await store.write('film', Buffer.alloc(1_000_000, 'a'), { signal })
@@ -145,6 +159,7 @@ describe('a folder', () => {
     await utimes(path.join(root, 'a'), time, time)
     await link(path.join(root, 'a'), path.join(root, 'b'))
     const after = await store.stat('a', signal)
+    expect(after?.etag).not.toBe(before?.etag)
     expect(after?.lastModified).toBe(before?.lastModified)
     expect((await store.stat('b', signal))?.etag).toBe(after?.etag)
   })
@@ -184,6 +199,16 @@ describe('a folder', () => {
       await expect(store.write(key, Buffer.from('x'), { signal })).rejects.toMatchObject({
         code: 'bad-request',
       })
+  })
+
+  it('lists what it can, beside a path that is longer than a key', async () => {
+    const { root, store, put } = await openTemporary()
+    await put('a', 'x')
+    const deep = path.join(root, ...Array.from({ length: 5 }, () => 'd'.repeat(250)))
+    await mkdir(deep, { recursive: true })
+    await writeFile(path.join(deep, 'f'), 'x')
+    const listed = await store.list('', { signal })
+    expect(listed.objects.map((object) => object.key)).toEqual(['a'])
   })
 
   it('does not list folders without a single object', async () => {
