@@ -17,7 +17,7 @@ export interface QueueLimits {
 export interface QueueHooks {
   /** After `finish`, when all is written. */
   onFinished(): void
-  /** Headers and events alone fill the queue: this player is to be cut. */
+  /** More than 256 KiB of headers, events and answers wait: this client is to be cut. */
   onOverflow(): void
 }
 
@@ -30,6 +30,8 @@ interface Queued {
 const PIECE_BYTES = 64 * 1024
 /** Small messages cost more than their bytes. */
 const MESSAGES_MAX = 50_000
+/** Of what is never dropped; a client that asks and asks and reads no answer must not fill the memory with them. */
+const UNDROPPABLE_BYTES_MAX = 256 * 1024
 
 /**
  * What waits for one player's socket. A player that falls behind loses frames up to the next key frame, never headers;
@@ -45,6 +47,8 @@ export class PlayerQueue implements PlayOutput {
   /** How much of the first queued message is written. */
   #offset = 0
   #bytes = 0
+  /** How much of them is no frame. */
+  #undroppableBytes = 0
   #joinBytes = 0
   #joinMs = 0
   #waitsForKey = false
@@ -93,10 +97,10 @@ export class PlayerQueue implements PlayOutput {
   }
 
   send(bytes: Buffer): void {
+    if (this.#finishing) return
+    this.#undroppableBytes += bytes.length
     this.#add({ bytes, timeMs: undefined })
-    const overfull =
-      this.#bytes > 2 * this.#limits.bytes + this.#joinBytes || this.#length() > 2 * MESSAGES_MAX
-    if (overfull) this.#hooks.onOverflow()
+    if (this.#undroppableBytes > UNDROPPABLE_BYTES_MAX) this.#hooks.onOverflow()
   }
 
   sendFrame(bytes: Buffer, frame: { readonly key: boolean; readonly timeMs: number }): void {
@@ -144,6 +148,7 @@ export class PlayerQueue implements PlayOutput {
     const end = Math.min(this.#offset + PIECE_BYTES, item.bytes.length)
     this.#socket.write(item.bytes.subarray(this.#offset, end))
     this.#bytes -= end - this.#offset
+    if (item.timeMs === undefined) this.#undroppableBytes -= end - this.#offset
     this.#offset = end
     if (end < item.bytes.length) return
     this.#offset = 0

@@ -55,8 +55,6 @@ export interface SessionDeps {
 type Severity = 'info' | 'warn' | 'error'
 
 const WINDOW_BYTES = 5_000_000
-/** What may wait for a client that sends commands and reads no answers. */
-const ANSWER_BYTES_MAX = 256 * 1024
 /** How long a refused client may take to read why. */
 const LINGER_MS = 1000
 /** How long a player may take to read the end. */
@@ -101,7 +99,7 @@ export class RtmpSession {
     })
     this.#queue = new PlayerQueue(socket, deps.limits.queue, () => deps.clock.monotonic(), {
       onFinished: () => this.#endPlay(),
-      onOverflow: () => this.close('the player reads too slowly'),
+      onOverflow: () => this.close('the client does not read its answers', 'lost', 'warn'),
     })
     socket.setNoDelay(true)
     socket.setKeepAlive(true, 30_000)
@@ -178,8 +176,7 @@ export class RtmpSession {
     try {
       this.#connection.push(bytes)
     } catch (error) {
-      // What comes behind a refused command is dropped, readable or not: the client may still read why.
-      if (this.#state !== 'closed') this.#fail(error)
+      this.#fail(error)
     }
   }
 
@@ -339,14 +336,12 @@ export class RtmpSession {
 
   /** All that goes out passes the queue: an answer must not come between the pieces of a frame. */
   #write(bytes: Buffer): void {
-    if (this.#state === 'closed') return
-    this.#queue.send(bytes)
-    if (!this.#player && this.#queue.queuedBytes > ANSWER_BYTES_MAX) {
-      throw new NearcastError('limit-exceeded', 'the client does not read its answers')
-    }
+    if (this.#state !== 'closed') this.#queue.send(bytes)
   }
 
   #fail(error: unknown): void {
+    // What comes behind a refused command is dropped, readable or not: the client may still read why.
+    if (this.#state === 'closed') return
     const reason = describeError(error)
     if (!(error instanceof NearcastError) || error.code === 'internal') {
       this.close(reason, 'lost', 'error')

@@ -86,11 +86,18 @@ describe('a player’s queue', () => {
     expect(socket.written).toEqual([65_536, 65_536, 18_928, 7])
   })
 
-  test('headers and answers alone can fill it: that player is to be cut', () => {
-    const { queue, events } = open()
+  test('past 256 KiB of headers and answers that client is to be cut, whatever frames may wait', () => {
+    const { queue, events, drain, frame } = open({ bytes: 16_000_000, mediaMs: 5000 })
+    drain(1)
+    frame(1, 0, true)
+    frame(1_000_000, 10)
+    for (let i = 0; i < 256; i += 1) queue.send(Buffer.alloc(1024))
+    expect(events).toEqual([])
+    drain(1_000_000 + 65_536)
+    queue.send(Buffer.alloc(65_536))
+    expect(events).toEqual([])
     queue.send(Buffer.alloc(1))
-    for (let i = 0; i < 30; i += 1) queue.send(Buffer.alloc(100))
-    expect(events).toContain('overflow')
+    expect(events).toEqual(['overflow'])
   })
 
   test('it tells how long the socket took nothing, and each drain starts anew', () => {

@@ -3,8 +3,10 @@ import type { PlaySource } from '../../server/ingest/play-source.ts'
 import { PlayerQueue } from '../../server/ingest/player-queue.ts'
 import { Player } from '../../server/ingest/player.ts'
 
-/** A player whose socket takes nothing and whose queue holds `bytes`; what overfills it stops the player. */
-function open(bytes: number) {
+const LIMIT = 256 * 1024
+
+/** A player whose socket takes nothing; what overfills its queue stops it. */
+function open() {
   const reading = new Set<Disposable>()
   const source: PlaySource = {
     name: 'main',
@@ -16,7 +18,7 @@ function open(bytes: number) {
     },
   }
   const socket = { write: () => false, cork() {}, uncork() {}, writableNeedDrain: true }
-  const queue: PlayerQueue = new PlayerQueue(socket, { bytes, mediaMs: 1000 }, () => 0, {
+  const queue: PlayerQueue = new PlayerQueue(socket, { bytes: 10_000, mediaMs: 1000 }, () => 0, {
     onFinished: () => {},
     onOverflow: () => player.stop(),
   })
@@ -25,7 +27,7 @@ function open(bytes: number) {
 }
 
 test('a player reads from its start to its stop, and again after a pause', () => {
-  const { player, reading } = open(10_000)
+  const { player, reading } = open()
   player.begin()
   expect(reading.size).toBe(1)
   player.pause()
@@ -37,17 +39,17 @@ test('a player reads from its start to its stop, and again after a pause', () =>
 })
 
 test('one that is cut by its first words never begins to read', () => {
-  const { player, reading } = open(10)
+  const { player, queue, reading } = open()
+  queue.send(Buffer.alloc(LIMIT))
   player.begin()
   expect(reading.size).toBe(0)
 })
 
 test('one that is cut by the answer to its going on does not read on', () => {
-  const { player, queue, reading } = open(10_000)
+  const { player, queue, reading } = open()
   player.begin()
-  const joinedWith = queue.queuedBytes
   player.pause()
-  queue.send(Buffer.alloc(20_000 + joinedWith - queue.queuedBytes))
+  queue.send(Buffer.alloc(LIMIT - queue.queuedBytes))
   player.resume()
   expect(reading.size).toBe(0)
 })
