@@ -1,7 +1,6 @@
-import { NearcastError } from '../lib/errors.ts'
 import { ChunkReader, type ChunkLimits } from './chunk-reader.ts'
 import { writeAcknowledgement, writeUserControl } from './chunk-writer.ts'
-import { answerHandshake, HANDSHAKE_BYTES } from './handshake.ts'
+import { answerHandshake, checkVersion, HANDSHAKE_BYTES } from './handshake.ts'
 import { MESSAGE, type RtmpMessage, USER_EVENT } from './messages.ts'
 
 export interface RtmpConnectionHooks {
@@ -70,6 +69,7 @@ export class RtmpConnection {
       const needed =
         (expects === 'greeting' ? 1 : 0) + HANDSHAKE_BYTES - this.#handshake.bytes.length
       const collected = Buffer.concat([this.#handshake.bytes, rest.subarray(0, needed)])
+      // With the first byte, so that a web browser or a scanner is gone at once.
       if (expects === 'greeting') checkVersion(collected)
       if (rest.length < needed) {
         this.#handshake = { expects, bytes: collected }
@@ -117,12 +117,5 @@ export class RtmpConnection {
     if (this.#received - this.#acknowledged < this.#ackWindow / 2) return
     this.#acknowledged = this.#received
     this.#hooks.write(writeAcknowledgement(this.#received))
-  }
-}
-
-/** With the first byte, so that a web browser or a scanner is gone at once. */
-function checkVersion(greeting: Buffer): void {
-  if (greeting[0] !== 3) {
-    throw new NearcastError('bad-request', `RTMP version ${greeting[0]}, not 3`)
   }
 }

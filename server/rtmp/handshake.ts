@@ -9,11 +9,15 @@ const VERSION = 3
 // One instance for all: it takes C0+C1 whole and answers before it returns, and each instance would hold 1 MiB.
 const answering = new Rtmp()
 
-/** S0+S1+S2 for a whole C0+C1; throws `bad-request` for another protocol (RTMPE is version 6). */
-export function answerHandshake(greeting: Buffer): Buffer {
+/** Throws `bad-request` when C0 is another protocol's (RTMPE is version 6). */
+export function checkVersion(greeting: Buffer): void {
   if (greeting[0] !== VERSION) {
     throw new NearcastError('bad-request', `RTMP version ${greeting[0]}, not ${VERSION}`)
   }
+}
+
+/** S0+S1+S2 for a whole C0+C1 whose version was checked. */
+export function answerHandshake(greeting: Buffer): Buffer {
   if (greeting.length !== 1 + HANDSHAKE_BYTES) {
     throw new NearcastError('internal', `handshake of ${greeting.length} bytes`)
   }
