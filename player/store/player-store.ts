@@ -32,6 +32,8 @@ const BUFFERING_MS = 400
 const DROP_MS = 60_000
 /** A paused live stream is not fetched for longer than this. */
 const SUSPEND_MS = 30_000
+/** A server that takes longer than this to say why does not answer. */
+const PROBE_MS = 20_000
 const NOTHING: Facts = {
   online: true,
   ready: false,
@@ -246,7 +248,13 @@ export class PlayerStore {
 
   async #probe() {
     const { signal } = this.#abort
-    const probe = await probeSource(this.#source?.src ?? '', this.#isLive(), signal)
+    const request = new AbortController()
+    const giveUp = () => request.abort()
+    const cancelDeadline = browserClock.after(PROBE_MS, giveUp)
+    signal.addEventListener('abort', giveUp)
+    const probe = await probeSource(this.#source?.src ?? '', this.#isLive(), request.signal)
+    cancelDeadline()
+    signal.removeEventListener('abort', giveUp)
     return signal.aborted ? undefined : probe
   }
 

@@ -10,9 +10,6 @@ export type OembedResult =
 
 const WIDTH = 1280
 const HEIGHT = 720
-/** Less than this nobody can use a player. */
-const MIN_WIDTH = 160
-
 /** oEmbed 1.0 `video` for `?url=` of a watch or embed page on `base`, within maxwidth and maxheight. */
 export function answerOembed(query: string, base: string, version: string): OembedResult {
   const params = new URLSearchParams(query)
@@ -40,11 +37,12 @@ export function answerOembed(query: string, base: string, version: string): Oemb
 function fit(maxWidth: string | null, maxHeight: string | null): number {
   const wide = limit(maxWidth, WIDTH)
   const high = limit(maxHeight, HEIGHT)
-  return Math.max(MIN_WIDTH, Math.min(WIDTH, wide, Math.floor((high * WIDTH) / HEIGHT)))
+  // oEmbed 1.0 §2.3.4.2: both must be obeyed, however small.
+  return Math.min(WIDTH, wide, Math.floor((high * WIDTH) / HEIGHT))
 }
 
 function limit(value: string | null, otherwise: number): number {
-  return value !== null && /^[0-9]{1,5}$/.test(value) ? Number(value) : otherwise
+  return value !== null && /^[1-9][0-9]{0,4}$/.test(value) ? Number(value) : otherwise
 }
 
 function readUrl(value: string): URL | undefined {

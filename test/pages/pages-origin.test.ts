@@ -138,6 +138,8 @@ describe('oEmbed', () => {
     })
     const low = await ask('http://tv.example:8080/embed/vod/a.mp4', '&maxheight=180')
     expect(JSON.parse(low.text)).toMatchObject({ width: 320, height: 180 })
+    const small = await ask('http://tv.example:8080/watch/live/main', '&maxwidth=100&maxheight=50')
+    expect(JSON.parse(small.text)).toMatchObject({ width: 88, height: 50 })
   })
   it('knows only pages of this host', async () => {
     for (const url of [

@@ -133,6 +133,23 @@ describe('what happens behind the player’s back', () => {
     await page.context().close()
   })
 
+  it('a server that never answers is asked again', async () => {
+    const { page } = await openPage('about:blank')
+    await page.clock.install()
+    await page.route('**/index.m3u8', () => {}, { times: 1 })
+    const asked = page.waitForRequest('**/index.m3u8')
+    await goTo(page, `<nearcast-player src="${FILM}" stream-type="live">`)
+    await asked
+    await vi.waitFor(
+      async () => {
+        await page.clock.runFor(5000)
+        expect(server.asked).toContain(FILM)
+      },
+      { timeout: 8000 },
+    )
+    await page.context().close()
+  }, 15_000)
+
   it('a film that breaks while it is paused is where it was when it is whole again', async () => {
     server.answers.set('/vod/film.mp4/s3.m4s', { status: 404, body: '' })
     const { page } = await openPage('about:blank')
