@@ -1,6 +1,7 @@
 import type { NearcastError } from '../../lib/errors.ts'
 import { type Box, broken, FieldReader, readBoxes } from './read-boxes.ts'
 import type { FragmentDefaults } from './read-movie.ts'
+import { NumberColumn } from './number-column.ts'
 import { packSizes, type SampleTable } from './sample-table.ts'
 
 /** A part of the object that a segment index names. */
@@ -186,17 +187,17 @@ interface TrackFragment {
 
 const NO_DEFAULTS: FragmentDefaults = { description: 1, duration: 0, size: 0, flags: 0 }
 
-/** Plain arrays while it grows: numbers cost 8 bytes each until `build` packs them. */
+/** A sample costs 12 bytes while it grows, or 41 when it is a run of its own. */
 class TableBuilder {
-  readonly #sizes: number[] = []
-  readonly #compositions: number[] = []
-  readonly #keys: number[] = []
-  readonly #runFirst: number[] = []
-  readonly #runTime: number[] = []
-  readonly #runDelta: number[] = []
-  readonly #chunkFirst: number[] = []
-  readonly #chunkOffset: number[] = []
-  readonly #chunkDescription: number[] = []
+  readonly #sizes = new NumberColumn(Uint32Array)
+  readonly #compositions = new NumberColumn(Int32Array)
+  readonly #keys = new NumberColumn(Uint32Array)
+  readonly #runFirst = new NumberColumn(Uint32Array)
+  readonly #runTime = new NumberColumn(Float64Array)
+  readonly #runDelta = new NumberColumn(Uint32Array)
+  readonly #chunkFirst = new NumberColumn(Uint32Array)
+  readonly #chunkOffset = new NumberColumn(Float64Array)
+  readonly #chunkDescription = new NumberColumn(Uint8Array)
   #time = 0
 
   /** Goes on where the samples of the moov end. */
@@ -237,9 +238,9 @@ class TableBuilder {
   addSample(size: number, duration: number, composition: number, key: boolean): void {
     const index = this.#sizes.length
     const run = this.#runFirst.length - 1
-    const from = index - (this.#runFirst[run] ?? 0)
-    const expected = (this.#runTime[run] ?? 0) + from * (this.#runDelta[run] ?? 0)
-    if (run < 0 || this.#runDelta[run] !== duration || expected !== this.#time) {
+    const from = index - this.#runFirst.at(run)
+    const expected = this.#runTime.at(run) + from * this.#runDelta.at(run)
+    if (run < 0 || this.#runDelta.at(run) !== duration || expected !== this.#time) {
       this.#runFirst.push(index)
       this.#runTime.push(this.#time)
       this.#runDelta.push(duration)
@@ -251,24 +252,24 @@ class TableBuilder {
   }
 
   build(): SampleTable {
-    const several = this.#chunkDescription.some((description) => description > 0)
+    const descriptions = new Uint8Array(this.#chunkDescription.numbers)
+    const compositions = new Int32Array(this.#compositions.numbers)
     return {
       count: this.#sizes.length,
-      sizes: packSizes(Uint32Array.from(this.#sizes)),
+      sizes: packSizes(new Uint32Array(this.#sizes.numbers)),
       times: {
-        first: Uint32Array.from(this.#runFirst),
-        time: Float64Array.from(this.#runTime),
-        delta: Uint32Array.from(this.#runDelta),
+        first: new Uint32Array(this.#runFirst.numbers),
+        time: new Float64Array(this.#runTime.numbers),
+        delta: new Uint32Array(this.#runDelta.numbers),
       },
       chunks: {
-        first: Uint32Array.from(this.#chunkFirst),
-        offset: Float64Array.from(this.#chunkOffset),
-        description: several ? Uint8Array.from(this.#chunkDescription) : undefined,
+        first: new Uint32Array(this.#chunkFirst.numbers),
+        offset: new Float64Array(this.#chunkOffset.numbers),
+        description: descriptions.some((description) => description > 0) ? descriptions : undefined,
       },
-      compositions: this.#compositions.some((offset) => offset !== 0)
-        ? Int32Array.from(this.#compositions)
-        : undefined,
-      keys: this.#keys.length === this.#sizes.length ? undefined : Uint32Array.from(this.#keys),
+      compositions: compositions.some((offset) => offset !== 0) ? compositions : undefined,
+      keys:
+        this.#keys.length === this.#sizes.length ? undefined : new Uint32Array(this.#keys.numbers),
     }
   }
 }
