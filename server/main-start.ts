@@ -12,7 +12,7 @@ import { listenHttp } from './edge/listen-http.ts'
 import type { SessionInfo } from './ingest/session-state.ts'
 import { createKeyResolver } from './ingest/stream-keys.ts'
 import { startRtmpListener } from './ingest/rtmp-listener.ts'
-import { systemClock } from './lib/clock.ts'
+import { type Clock, systemClock } from './lib/clock.ts'
 import { describeError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { Metrics } from './lib/metrics.ts'
@@ -131,7 +131,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
       streams: (sources.ingest?.keys() ?? []).map(({ name, key }) => ({ name, key })),
       adminToken: secrets.adminToken,
     }
-    const demo = config.demo ? startDemo(ready, config, log) : undefined
+    const demo = config.demo ? startDemo(ready, config, base) : undefined
     if (demo) closers.push(() => demo.close())
     if (sources.ingest) void warnWithoutFfmpeg(config, log, warnings)
     void warnOfBuckets(sources, log, warnings)
@@ -155,12 +155,16 @@ type Close = () => Promise<void> | void
 
 const HTTP_GRACE_MS = 4000
 
-function startDemo(ready: ReadyFile, config: Config, log: Log): DemoPublisher | undefined {
+function startDemo(
+  ready: ReadyFile,
+  { publish, ffmpeg }: Config,
+  deps: { readonly clock: Clock; readonly log: Log },
+): DemoPublisher | undefined {
   const [stream] = ready.streams
   if (!ready.rtmp || !stream) return undefined
-  const { port } = new URL(ready.rtmp)
-  const url = `rtmp://127.0.0.1:${port}/live/${stream.key}`
-  return startDemoPublisher(url, { path: config.ffmpeg }, { clock: systemClock, log })
+  // Where everyone may publish, the key would be the public name of the stream.
+  const url = `${ready.rtmp}/${publish.auth === 'open' ? stream.name : stream.key}`
+  return startDemoPublisher(url, { path: ffmpeg }, deps)
 }
 
 const BUCKETS_MS = 20_000

@@ -16,6 +16,8 @@ import { createVodOrigin } from './vod/origin.ts'
 
 const SAMPLE = 'sample.mp4'
 const ROUNDS = 3
+// A disk that does not answer must not hold up the start.
+const ANSWER_MS = 1000
 const CACHE_BYTES = 8 * 1024 * 1024
 
 /**
@@ -82,7 +84,7 @@ function uriIn(playlist: string, base: URL, pattern: RegExp): URL {
 
 function take(url: URL, agent: Agent): Promise<string> {
   return new Promise((resolve, reject) => {
-    const request = get(url, { agent }, (response) => {
+    const request = get(url, { agent, signal: AbortSignal.timeout(ANSWER_MS) }, (response) => {
       const chunks: Buffer[] = []
       response.on('data', (chunk: Buffer) => chunks.push(chunk))
       response.on('error', reject)

@@ -72,7 +72,7 @@ function reportDefect(log: Log, what: string, error: unknown): void {
 
 function fail(error: unknown): number {
   const known = error instanceof NearcastError
-  const text = known ? error.message.slice(error.code.length + 2) : describeError(error)
+  const text = known ? error.sentence : describeError(error)
   process.stderr.write(`nearcast: ${text}\n`)
   return known && error.code === 'config-invalid' ? EXIT_MISCONFIGURED : EXIT_FAILED
 }

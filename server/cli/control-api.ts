@@ -1,4 +1,5 @@
 import type { ControlAddress } from '../config/find-ready.ts'
+import { describeError } from '../lib/errors.ts'
 import { CommandFailure } from './command.ts'
 
 const TIMEOUT_MS = 30_000
@@ -61,8 +62,7 @@ async function readText(response: Response, url: string): Promise<string> {
 
 function unreachable(url: string, error: unknown): CommandFailure {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
-  const why = cause instanceof Error ? cause.message || cause.name : 'no answer'
-  return new CommandFailure('failed', `${url} cannot be reached: ${why}`)
+  return new CommandFailure('failed', `${url} cannot be reached: ${describeError(cause)}`)
 }
 
 function parse(text: string): unknown {

@@ -51,7 +51,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   'key revoke': {
     usage: 'ID|NAME',
-    summary: 'take a key back; its publisher is cut',
+    summary: 'take a key back; the stream is cut when it was its last',
     words: ONE,
     run: keyRevoke,
   },
@@ -105,7 +105,7 @@ export async function runNearcast(input: CommandInput): Promise<number> {
       return EXIT_CODES[error.exit]
     }
     if (hasCode(error, 'config-invalid')) {
-      input.err(`${error.message.replace('config-invalid: ', '')}\n`)
+      input.err(`${error.sentence}\n`)
       return EXIT_CODES.usage
     }
     input.err(`nearcast: ${describeError(error)}\n`)

@@ -70,7 +70,10 @@ export async function removeReady(directory: string): Promise<void> {
 
 async function writePrivate(file: string, value: unknown): Promise<void> {
   const temporary = `${file}.new`
-  await writeFile(temporary, `${JSON.stringify(value, null, 2)}\n`, { mode: PRIVATE })
+  await writeFile(temporary, `${JSON.stringify(value, null, 2)}\n`, {
+    mode: PRIVATE,
+    flush: true,
+  })
   await chmod(temporary, PRIVATE)
   await rename(temporary, file)
 }

@@ -146,11 +146,18 @@ class AppendedFile implements ChangeFile {
     this.#handle = handle
     this.#size = Buffer.byteLength(text)
     await former.close()
+    await syncFolder(dirname(this.#path))
   }
 
   close(): Promise<void> {
     return this.#handle.close()
   }
+}
+
+// A rename that is not on the disk would bring the former file back, and lose what was appended to this one.
+async function syncFolder(folder: string): Promise<void> {
+  await using handle = await open(folder, constants.O_RDONLY)
+  await handle.sync()
 }
 
 async function readWhole(handle: FileHandle, size: number): Promise<Buffer> {

@@ -94,11 +94,13 @@ function readDirective(result: Mutable, member: string): void {
   else if (name === 'max-stale')
     result.maxStale ??= match && value === undefined ? Infinity : deltaSeconds(value)
   else if (name === 'no-cache') {
-    if (value === undefined) result.noCache = true
-    else result.noCacheFields = [...result.noCacheFields, ...fieldNames(value)]
+    const names = fieldNames(value)
+    if (names.length === 0) result.noCache = true
+    result.noCacheFields = [...result.noCacheFields, ...names]
   } else if (name === 'private') {
-    if (value === undefined) result.private = true
-    else result.privateFields = [...result.privateFields, ...fieldNames(value)]
+    const names = fieldNames(value)
+    if (names.length === 0) result.private = true
+    result.privateFields = [...result.privateFields, ...names]
   }
 }
 
@@ -107,7 +109,8 @@ function deltaSeconds(value: string | undefined): number {
   return Math.min(Number(value), MAX_DELTA_SECONDS)
 }
 
-function fieldNames(value: string): readonly string[] {
+// RFC 9111 §5.2.2.4: qualified by no name at all, it is meant for everything.
+function fieldNames(value: string | undefined): readonly string[] {
   return listMembers(value).map((name) => name.toLowerCase())
 }
 

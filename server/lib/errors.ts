@@ -58,11 +58,22 @@ export function hasCode(error: unknown, code: ErrorCode): error is NearcastError
   return error instanceof NearcastError && error.code === code
 }
 
-/** Any thrown value as one line that can be logged. */
+/** Any thrown value as one line that can be logged, with the error that caused it. */
 export function describeError(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const cause = error.cause instanceof Error ? ` (${error.cause.message})` : ''
-  return (error.message || error.name).replaceAll(/\s*\n\s*/g, ' ') + cause
+  if (!(error instanceof Error)) return oneLine(String(error))
+  const cause = error.cause instanceof Error ? ` (${saidBy(error.cause)})` : ''
+  return oneLine(saidBy(error) + cause)
+}
+
+// Node joins the failures of all addresses of a name in an AggregateError that says nothing itself.
+function saidBy(error: Error): string {
+  if (error.message !== '') return error.message
+  const [first]: readonly unknown[] = error instanceof AggregateError ? error.errors : []
+  return first instanceof Error ? saidBy(first) : error.name
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s*\n\s*/g, ' ')
 }
 
 /** Closes a union: the compiler shows which kind is not handled. */

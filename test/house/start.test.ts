@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { buildOnce, PROJECT, ServerExit, serverEnv, startServer } from '../support/server.ts'
 
 const exists = (path: string) =>
@@ -158,6 +158,34 @@ describe('a running server', () => {
   it('says which folder of media is not there', async () => {
     await using server = await startServer({ env: { NEARCAST_MEDIA: '/nowhere/films' } })
     expect(server.output()).toContain('origins.media: the folder /nowhere/films does not exist')
+  })
+
+  it('publishes its demo under the stream’s name where everyone may publish, on whatever address that is', async () => {
+    const config = 'publish: { auth: open }\nrtmp: { host: 127.0.0.2 }'
+    await using server = await startServer({ config, args: ['--demo'] })
+    await vi.waitFor(
+      async () =>
+        expect(await server.api('GET', '/streams')).toMatchObject({
+          body: { streams: [{ name: 'main' }] },
+        }),
+      { timeout: 10_000, interval: 200 },
+    )
+  })
+
+  it('starts again after its media origin was removed, and says so to those who ask for a film', async () => {
+    const data = await mkdtemp(join(tmpdir(), 'nearcast-data-'))
+    const config = `distributions:
+  - id: default
+    behaviors: [{ path: '/vod/*', origin: vod }, { path: '*', origin: site }]`
+    const first = await startServer({ data, config })
+    const film = '/vod/sample.mp4/index.m3u8'
+    expect((await fetch(`${first.http}${film}`)).status).toBe(200)
+    expect((await first.api('DELETE', '/origins/media')).status).toBe(204)
+    await first.stop()
+    await using second = await startServer({ data, config })
+    expect((await fetch(`${second.http}${film}`)).status).toBe(404)
+    await second.stop()
+    await rm(data, { recursive: true })
   })
 
   it('drains within ten seconds with a viewer in the middle of a stream', async () => {

@@ -27,7 +27,8 @@ describe('Cache-Control (RFC 9111 §5.2)', () => {
       private: false,
       privateFields: ['x-b'],
     })
-    expect(parseCacheControl('no-cache, private')).toMatchObject({ noCache: true, private: true })
+    for (const unqualified of ['no-cache, private', 'no-cache="", private=" , "'])
+      expect(parseCacheControl(unqualified)).toMatchObject({ noCache: true, private: true })
   })
 
   it.each([
