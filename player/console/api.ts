@@ -104,21 +104,26 @@ export function forgetToken(): void {
   sessionStorage.removeItem(TOKEN_NAME)
 }
 
+/** A server that takes longer than this does not answer. */
+const ANSWER_MS = 10_000
+
 /** One call of `/api/v1`. Throws ApiError; its code is `unreachable` when nothing answers. */
 export async function call<T>(method: string, path: string, body?: object): Promise<T> {
-  const response = await fetch(`/api/v1${path}`, {
+  const request = fetch(`/api/v1${path}`, {
     method,
+    signal: AbortSignal.timeout(ANSWER_MS),
     headers: {
       authorization: `Bearer ${sessionStorage.getItem(TOKEN_NAME) ?? ''}`,
       ...(body && { 'content-type': 'application/json' }),
     },
     ...(body && { body: JSON.stringify(body) }),
-  }).catch(() => {
+  })
+  const read = async (response: Response) => ({ ok: response.ok, text: await response.text() })
+  const { ok, text } = await request.then(read).catch(() => {
     throw new ApiError('unreachable', 'The server does not answer.')
   })
-  const text = await response.text()
   // The server this page came from is the one that answers: its shapes are those of its version.
   const value = text === '' ? undefined : JSON.parse(text)
-  if (!response.ok) throw new ApiError(value?.code ?? 'internal', value?.message ?? text)
+  if (!ok) throw new ApiError(value?.code ?? 'internal', value?.message ?? text)
   return value as T
 }

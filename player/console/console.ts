@@ -16,6 +16,7 @@ const desk = byId('desk')
 const leave = byId('leave')
 const status = byId('status')
 let open = false
+let asking = false
 
 function start(): void {
   login.addEventListener('submit', (event) => {
@@ -29,7 +30,8 @@ function start(): void {
     location.reload()
   })
   whileSeen(POLL_MS, () => {
-    if (open) void refresh()
+    // A slow server is not asked again before it answered.
+    if (open && !asking) void refresh()
   })
   whileSeen(SLOW_POLL_MS, () => {
     if (open) void Promise.all([refreshDistributions(), refreshInvalidations(), refreshKeys()])
@@ -47,6 +49,8 @@ async function enter(typed: boolean): Promise<void> {
     else askForToken(error instanceof Error ? error.message : String(error))
     return
   }
+  // The form was sent twice.
+  if (open) return
   login.hidden = true
   desk.hidden = false
   leave.hidden = false
@@ -64,6 +68,7 @@ function askForToken(problem: string): void {
 }
 
 async function refresh(): Promise<void> {
+  asking = true
   try {
     show(await call<Overview>('GET', '/overview'))
   } catch (error) {
@@ -71,6 +76,8 @@ async function refresh(): Promise<void> {
     status.textContent = error instanceof Error ? error.message : String(error)
     // A new start with a new data folder has another token.
     if (error instanceof ApiError && error.code === 'unauthorized') location.reload()
+  } finally {
+    asking = false
   }
 }
 

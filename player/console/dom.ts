@@ -29,16 +29,25 @@ export function button(text: string, kind: string, act: () => void): HTMLButtonE
 
 const COPIED_MS = 1500
 
+/** A button that copies `value` and says so. */
+export function copyButton(text: string, value: string): HTMLButtonElement {
+  const copy = button(text, '', () => {
+    // A page that came by http from another machine has no clipboard: there the keyboard copies.
+    if (!navigator.clipboard) prompt('Copy with Ctrl+C', value)
+    else
+      void navigator.clipboard.writeText(value).then(() => {
+        copy.textContent = 'Copied'
+        after(COPIED_MS, () => {
+          copy.textContent = text
+        })
+      })
+  })
+  return copy
+}
+
 /** A value and a button that copies it. */
 export function copyable(value: string, label: string): HTMLElement {
-  const copy = button('Copy', '', () => {
-    void navigator.clipboard.writeText(value).then(() => {
-      copy.textContent = 'Copied'
-      after(COPIED_MS, () => {
-        copy.textContent = 'Copy'
-      })
-    })
-  })
+  const copy = copyButton('Copy', value)
   copy.setAttribute('aria-label', `Copy ${label}`)
   return h('div', { class: 'copy' }, h('code', {}, value), copy)
 }

@@ -29,6 +29,11 @@ export function duration(seconds: number): string {
   return `${Math.floor(s / 86_400)} d ${Math.floor((s % 86_400) / 3600)} h`
 }
 
+/** A listener's address as this page's viewer reaches it: a server that listens everywhere names itself 127.0.0.1. */
+export function reachable(address: string): string {
+  return address.replace('//127.0.0.1', `//${location.hostname}`)
+}
+
 export function dateTime(ms: number): string {
   return new Date(ms).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })
 }

@@ -1,6 +1,6 @@
 import { ApiError, call, type Key, type NewKey, type Overview } from './api.ts'
 import { button, byId, copyable, h, renderOnce, table } from './dom.ts'
-import { dateTime } from './format.ts'
+import { dateTime, reachable } from './format.ts'
 
 const rtmpField = h('div', { class: 'field' })
 const fresh = h('div')
@@ -37,7 +37,7 @@ export function showPublish({ health }: Overview): void {
     h('label', {}, 'Server'),
     rtmp === undefined
       ? h('p', {}, 'This server takes no streams.')
-      : copyable(rtmp.replace('//127.0.0.1', `//${location.hostname}`), 'the server'),
+      : copyable(reachable(rtmp), 'the server'),
   ])
 }
 
@@ -84,6 +84,11 @@ async function createKey(name: string): Promise<void> {
 
 async function revoke(key: Key): Promise<void> {
   if (!confirm(`Revoke this key of ${key.name}? Nobody can publish with it any more.`)) return
-  await call('DELETE', `/keys/${key.id}`)
-  await refreshKeys()
+  error.textContent = ''
+  try {
+    await call('DELETE', `/keys/${key.id}`)
+    await refreshKeys()
+  } catch (thrown) {
+    error.textContent = thrown instanceof ApiError ? thrown.message : String(thrown)
+  }
 }

@@ -1,12 +1,13 @@
 import { call, type Overview, type Stream } from './api.ts'
-import { button, byId, h, renderOnce } from './dom.ts'
-import { bitsPerSecond, count, duration } from './format.ts'
+import { button, byId, copyButton, h, renderOnce } from './dom.ts'
+import { bitsPerSecond, count, duration, reachable } from './format.ts'
 
 /** Above it, a viewer who joins or falls behind waits for the next key frame. */
 const LONG_KEY_INTERVAL_SECONDS = 4
 
 export function showStreams({ streams, at, health }: Overview): void {
-  const http = health.listeners['http'] ?? health.listeners['https']
+  const listener = health.listeners['http'] ?? health.listeners['https']
+  const http = listener && reachable(listener)
   const parent = byId('streams')
   const names = streams.map((stream) => [stream.name, stream.startedAt, http])
   renderOnce(parent, names, () =>
@@ -48,10 +49,7 @@ function cardOf(stream: Stream, http: string | undefined): HTMLElement {
           },
           'Watch',
         ),
-      http !== undefined &&
-        button('Copy HLS address', '', () => {
-          void navigator.clipboard.writeText(`${http}/live/${name}/index.m3u8`)
-        }),
+      http !== undefined && copyButton('Copy HLS address', `${http}/live/${name}/index.m3u8`),
       button('Cut', 'danger', () => {
         if (confirm(`End ${stream.name} now? OBS will try to come back.`))
           void call('DELETE', `/streams/${name}`)

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Route } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { closeBrowserAfterAll, openPage } from '../support/browser.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 
@@ -28,6 +29,31 @@ describe('the console', () => {
     expect(page.url()).toBe(`${server.control}/`)
     await page.reload()
     await page.getByRole('heading', { name: 'Go live' }).waitFor()
+    await page.context().close()
+  })
+
+  it('opens once when the form is sent twice before the server answers', async () => {
+    const { page } = await openPage(server.control)
+    const held: Route[] = []
+    await page.route('**/overview', (route) => void held.push(route), { times: 2 })
+    await page.getByLabel('Token').fill(server.ready.adminToken)
+    await page.getByRole('button', { name: 'Sign in' }).dblclick()
+    await vi.waitUntil(() => held.length === 2)
+    for (const route of held) await route.continue()
+    await page.getByRole('cell', { name: 'main' }).first().waitFor()
+    expect(await page.getByRole('button', { name: 'New key' }).count()).toBe(1)
+    await page.context().close()
+  })
+
+  it('offers what it cannot copy to the keyboard where there is no clipboard', async () => {
+    const { page } = await openPage('about:blank')
+    await page.addInitScript('Object.defineProperty(navigator, "clipboard", { value: undefined })')
+    await page.goto(`${server.control}/#token=${server.ready.adminToken}`)
+    const asked = page.waitForEvent('dialog')
+    void page.getByRole('button', { name: 'Copy the server' }).click()
+    const dialog = await asked
+    expect(dialog.defaultValue()).toBe(server.ready.rtmp)
+    await dialog.dismiss()
     await page.context().close()
   })
 
