@@ -53,7 +53,7 @@ export function readSources(
   const named = flags.get('--config') ?? (env['NEARCAST_CONFIG'] || undefined)
   const file = resolve(cwd, named ?? DEFAULT_FILE)
   const content = readText(file, named)
-  const fileLabel = named ?? basename(file)
+  const fileLabel = printable(named ?? basename(file))
   const value = content === undefined ? {} : readYaml(content, fileLabel)
   const saidBy = new Map<string, string>()
   for (const override of overrides) {
@@ -109,11 +109,11 @@ function readFlags(
 
 function unknownFlag(name: string, known: ReadonlyMap<string, unknown>): string {
   const flags = [...known.keys()]
-  const shown = JSON.stringify(name.slice(0, 60))
-  if (!name.startsWith('-')) return `${shown}: unexpected argument; flags are ${flags.join(', ')}`
+  const shown = printable(name.slice(0, 60))
+  if (!name.startsWith('-')) return `"${shown}": unexpected argument; flags are ${flags.join(', ')}`
   const nearest = nearestWord(name, flags)
   const cure = nearest ? `did you mean ${nearest}?` : `flags are ${flags.join(', ')}`
-  return `${name.slice(0, 60)}: unknown flag; ${cure}`
+  return `${shown}: unknown flag; ${cure}`
 }
 
 function withoutServiceLinks(
@@ -136,22 +136,26 @@ function checkVariables(
       known.map((k) => k.slice(PREFIX.length)),
     )
     const cure = nearest ? `did you mean ${PREFIX}${nearest}?` : `known: ${known.join(', ')}`
-    throw new NearcastError('config-invalid', `${name.slice(0, 80)}: unknown variable; ${cure}`)
+    throw new NearcastError(
+      'config-invalid',
+      `${printable(name.slice(0, 80))}: unknown variable; ${cure}`,
+    )
   }
 }
 
 function readText(file: string, named: string | undefined): string | undefined {
+  const label = printable(named ?? file)
   try {
     const content = readFileSync(file)
     if (content.length > MAX_FILE_BYTES)
-      throw new NearcastError('config-invalid', `${named ?? file}: is larger than 1 MiB`)
+      throw new NearcastError('config-invalid', `${label}: is larger than 1 MiB`)
     return content.toString('utf8')
   } catch (error) {
     if (error instanceof NearcastError) throw error
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
     if (code === 'ENOENT' && named === undefined) return undefined
     const why = code === 'ENOENT' ? 'there is no such file' : `cannot be read (${code})`
-    throw new NearcastError('config-invalid', `${named ?? file}: ${why}`)
+    throw new NearcastError('config-invalid', `${label}: ${why}`)
   }
 }
 
@@ -161,7 +165,7 @@ function readYaml(content: string, label: string): Record<string, unknown> {
   const [error] = document.errors
   if (error) {
     const { line, col } = lineCounter.linePos(error.pos[0])
-    const message = (error.message.split('\n', 1)[0] ?? '').replaceAll(/\p{Cc}/gu, '?')
+    const message = printable(error.message.split('\n', 1)[0] ?? '')
     throw new NearcastError('config-invalid', `${label}: line ${line}, column ${col}: ${message}`)
   }
   const value: unknown = toValue(document, label)
@@ -177,6 +181,11 @@ function toValue(document: ReturnType<typeof parseDocument>, label: string): unk
   } catch {
     throw new NearcastError('config-invalid', `${label}: its aliases cannot be resolved`)
   }
+}
+
+// Nothing of a name or a file may steer a terminal.
+function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, '?')
 }
 
 function convert(said: string, kind: Override['kind']): unknown {

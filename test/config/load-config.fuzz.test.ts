@@ -117,6 +117,9 @@ describe('whatever is in it', () => {
         '=',
         '--demo=x',
         '',
+        '--config',
+        '-\u001b[2J',
+        '\n',
       ),
       fc.string(),
     )
@@ -127,6 +130,8 @@ describe('whatever is in it', () => {
       'NEARCAST_PARENT',
       'NEARCAST_LOG',
       'NEARCAST_X',
+      'NEARCAST_\u0007',
+      'NEARCAST_CONFIG',
       'NEARCAST_REDIS_URL',
       'AWS_REGION',
     )

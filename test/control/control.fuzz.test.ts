@@ -13,7 +13,7 @@ it('takes any Host field or refuses it with forbidden', () => {
         checkHost(header, ['admin.example.com'])
         // What it lets in is an address, a name without a dot, or one below localhost.
         expect(header.toLowerCase()).toMatch(
-          /^[\w-]+(:\d*)?$|localhost(:\d*)?$|^[\d.]+(:\d*)?$|^\[?[\d.a-f:]+\]?(:\d*)?$/,
+          /^[\w-]+(:\d*)?$|(^|\.)localhost(:\d*)?$|^[\d.]+(:\d*)?$|^\[?[\d.a-f:]+\]?(:\d*)?$/,
         )
       } catch (error) {
         if (!(error instanceof NearcastError)) throw error
