@@ -40,6 +40,8 @@ export function writeError(response: ServerResponse, error: NearcastError): void
     'nearcast-error': error.code,
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(text),
+    // Without the token nobody sends a body that is read to its end, however long.
+    ...(error.code === 'unauthorized' ? { connection: 'close' } : {}),
   })
   response.end(response.req.method === 'HEAD' ? undefined : text)
 }

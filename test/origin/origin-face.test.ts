@@ -410,6 +410,14 @@ describe('the wire between two processes', () => {
     await expect(parent.origins()).rejects.toMatchObject({ code: 'origin-failed' })
   })
 
+  it('does not listen to an upload without the token until it ends', async () => {
+    const { url } = await startPair()
+    const { hostname, port } = new URL(url)
+    const socket = connect(Number(port), hostname)
+    socket.write('PUT /v1/o/x/ HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n')
+    expect((await collect(socket)).toString()).toMatch(/^HTTP\/1\.1 401 /)
+  })
+
   it('says where the parent was looked for when nobody is there', async () => {
     const parent = connectParent({
       url: 'http://127.0.0.1:1',
