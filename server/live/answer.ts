@@ -99,7 +99,7 @@ class Answer {
     }
     if (this.#request.method === 'GET' && standsForViewer(window, rendition)) {
       const part = blockUntil?.part === undefined ? undefined : window.partTargetSeconds
-      window.audience.add(part ?? target, this.#deps.clock.now())
+      window.audience.add(part ?? target, this.#deps.clock.monotonic())
     }
     // Appendix B.1: what was asked for by number stays true for long, the newest for half a target duration.
     const seconds = blockUntil ? 6 * target : Math.floor(target / 2)

@@ -8,7 +8,7 @@ const SPAN_SECONDS = 6
 export class Audience {
   readonly #sums: { second: number; viewerSeconds: number }[] = []
 
-  /** A playlist was given; its viewer asks again after `dueSeconds`. */
+  /** A playlist was given; its viewer asks again after `dueSeconds`. `now`: of a clock that never goes back. */
   add(dueSeconds: number, now: number): void {
     const second = Math.floor(now / 1000)
     const last = this.#sums.at(-1)

@@ -112,7 +112,8 @@ export async function createLivePackager(deps: LivePackagerDeps): Promise<LivePa
       const window = find(name)
       return window && tailOf(window, clock, signal)
     },
-    describe: () => [...channels.values()].map((channel) => describeChannel(channel, clock.now())),
+    describe: () =>
+      [...channels.values()].map((channel) => describeChannel(channel, clock.monotonic())),
     end: (name) => channels.get(name)?.end(),
     save: async () => {
       for (const channel of channels.values()) channel.freeze()

@@ -37,7 +37,7 @@ export interface SegmenterOptions {
 
 /** A picture shown this long after it is decoded is a broken timestamp. */
 const REORDER_MAX_MS = 10_000
-/** A segment never holds more: the window's bound works on whole segments. */
+/** The segments of one number never hold more: the window's bound works on whole segments. */
 const SEGMENT_BYTES_MAX = 48 * 1024 * 1024
 
 const LEAD_IN_MS = 200
@@ -309,7 +309,8 @@ export class Segmenter {
     // a stream whose key frames are further apart than its first ones promised can't have both, and the first is a must.
     const tooLong = lead.segmentSeconds + part > this.#targets.longestSegmentSeconds
     if (tooLong && this.#chosen.video) this.#targets.exceed()
-    if (full || tooLong || lead.segmentBytes > SEGMENT_BYTES_MAX) this.#forceCut(endDts)
+    const bytes = lead.segmentBytes + (this.#follower?.lane.segmentBytes ?? 0)
+    if (full || tooLong || bytes > SEGMENT_BYTES_MAX) this.#forceCut(endDts)
   }
 
   /** A segment ends here, key frame or not. */
@@ -345,10 +346,14 @@ export class Segmenter {
    */
   #leadIn(lead: Lane, atMs: number): void {
     const startMs = atMs - LEAD_IN_MS
-    const startedAt = this.#wall.at(startMs)
     const sequence = this.#sequence++
     for (const lane of this.#follower ? [lead, this.#follower.lane] : [lead]) {
-      lane.cutNow({ sequence, atMs: startMs, startedAt, ...NO_DISCONTINUITY })
+      lane.cutNow({
+        sequence,
+        atMs: startMs,
+        startedAt: this.#wall.at(startMs),
+        ...NO_DISCONTINUITY,
+      })
       lane.finish(atMs)
     }
   }

@@ -267,6 +267,15 @@ test('a publisher of huge frames is held to the bound of the window', async () =
   expect((await live.media('video-t12.m3u8')).segments.length).toBeGreaterThan(0)
 })
 
+test('a publisher of huge sound beside small pictures is held to it too', async () => {
+  const live = await LiveFixture.open({ windowBytes: 20_000_000 })
+  const data = Buffer.alloc(250_000)
+  const seldom = await makeLiveMedia({ seconds: 20, gop: 600 })
+  const fat = changed(seldom, (frame) => (frame.trackId === 2 ? { ...frame, data } : frame))
+  await live.publish().send(fat, 0, 10_000)
+  expect(live.packager.describe()[0]?.windowBytes).toBeLessThan(85_000_000)
+})
+
 test('what the API shows is what is sent', async () => {
   const { live } = await running()
   const [stream] = live.packager.describe()
