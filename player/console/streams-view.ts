@@ -52,7 +52,7 @@ function cardOf(stream: Stream, http: string | undefined): HTMLElement {
       http !== undefined && copyButton('Copy HLS address', `${http}/live/${name}/index.m3u8`),
       button('Cut', 'danger', () => {
         if (confirm(`End ${stream.name} now? OBS will try to come back.`))
-          void call('DELETE', `/streams/${name}`)
+          call('DELETE', `/streams/${name}`).catch((thrown: Error) => alert(thrown.message))
       }),
     ),
     h('dl', { class: 'facts' }),
