@@ -1,12 +1,8 @@
-import { execFile } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { readFile } from 'node:fs/promises'
 import type { Frame } from '../../server/codecs/frame.ts'
 import type { Track } from '../../server/codecs/track.ts'
 import { FlvReader } from '../../server/formats/flv/flv-reader.ts'
+import { convertFilm } from './media.ts'
 
 /** What a publisher would send, in order: tracks and frames with times of whole milliseconds. */
 export interface LiveMedia {
@@ -26,51 +22,29 @@ export interface LiveMediaOptions {
   readonly audio?: boolean
 }
 
-const run = promisify(execFile)
-
 /** Encodes a test picture and a tone with ffmpeg into FLV, once for each set of options, and reads it as RTMP would bring it. */
 export async function makeLiveMedia(options: LiveMediaOptions): Promise<LiveMedia> {
-  return readFlvFile(readFileSync(await makeFlv(options)))
+  return readFlvFile(await readFile(await makeFlv(options)))
 }
 
-async function makeFlv(options: LiveMediaOptions): Promise<string> {
-  const folder = join(tmpdir(), 'nearcast-test-media')
-  mkdirSync(folder, { recursive: true })
-  const hash = createHash('sha256')
-    .update(`2${JSON.stringify(options)}`)
-    .digest('hex')
-    .slice(0, 16)
-  const path = join(folder, `live-${hash}.flv`)
-  if (existsSync(path)) return path
-  const {
-    seconds,
-    fps = 30,
-    gop = fps,
-    bframes = 0,
-    size = '320x180',
-    sampleRate = 48_000,
-  } = options
+function makeFlv(options: LiveMediaOptions): Promise<string> {
+  const { seconds, fps = 30, gop = fps, bframes = 0, size = '320x180' } = options
+  const { sampleRate = 48_000, video = true, audio = true } = options
   const picture = `testsrc2=size=${size}:rate=${fps}:duration=${seconds}`
   const tone = `sine=frequency=440:sample_rate=${sampleRate}:duration=${seconds}`
-  const video = options.video ?? true
-  const audio = options.audio ?? true
-  const part = `${path}.${process.pid}.part`
-  await run('ffmpeg', [
-    '-v',
-    'error',
-    '-y',
-    ...(video ? ['-f', 'lavfi', '-i', picture] : []),
-    ...(audio ? ['-f', 'lavfi', '-i', tone] : []),
-    ...(video ? ['-c:v', 'libx264', '-preset', 'veryfast', '-pix_fmt', 'yuv420p'] : []),
-    ...(video ? ['-g', `${gop}`, '-keyint_min', `${gop}`, '-sc_threshold', '0'] : []),
-    ...(video ? ['-bf', `${bframes}`, '-b:v', '400k', '-threads', '1'] : []),
-    ...(audio ? ['-c:a', 'aac', '-b:a', '96k', '-ac', '2'] : []),
-    '-f',
+  return convertFilm(
+    [
+      ...(video ? ['-f', 'lavfi', '-i', picture] : []),
+      ...(audio ? ['-f', 'lavfi', '-i', tone] : []),
+    ],
+    [
+      ...(video ? ['-c:v', 'libx264', '-preset', 'veryfast', '-pix_fmt', 'yuv420p'] : []),
+      ...(video ? ['-g', `${gop}`, '-keyint_min', `${gop}`, '-sc_threshold', '0'] : []),
+      ...(video ? ['-bf', `${bframes}`, '-b:v', '400k', '-threads', '1'] : []),
+      ...(audio ? ['-c:a', 'aac', '-b:a', '96k', '-ac', '2'] : []),
+    ],
     'flv',
-    part,
-  ])
-  renameSync(part, path)
-  return path
+  )
 }
 
 function readFlvFile(bytes: Buffer): LiveMedia {

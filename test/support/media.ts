@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { access, mkdir, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -65,7 +65,8 @@ export async function convertFilm(
     return path
   } catch {
     await mkdir(folder, { recursive: true })
-    const half = join(folder, `${name}.${process.pid}.${counter++}.${extension}`)
+    // The threads of a test run share the process, and each has its own modules.
+    const half = join(folder, `${name}.${randomUUID()}.${extension}`)
     try {
       await run('ffmpeg', [...args, '-y', half], { maxBuffer: 1e6 })
       await rename(half, path)
@@ -75,7 +76,6 @@ export async function convertFilm(
     return path
   }
 }
-let counter = 0
 
 /** One packet as ffprobe sees it. */
 export interface Packet {
