@@ -1,6 +1,6 @@
 import { copyFile, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { closeBrowserAfterAll, openPage } from '../support/browser.ts'
@@ -15,6 +15,8 @@ let origin: TestServer
 let wire: DelayProxy
 let edge: TestServer
 let publisher: FfmpegRun | undefined
+/** Outlives the server that made it. */
+let kept: string | undefined
 
 closeBrowserAfterAll()
 beforeAll(async () => {
@@ -38,7 +40,7 @@ afterAll(async () => {
   await edge.stop()
   await wire.close()
   await origin.stop()
-  await rm(media, { recursive: true, force: true })
+  for (const folder of [media, kept]) if (folder) await rm(folder, { recursive: true, force: true })
 })
 
 it('waits at the watch page until the publisher comes, and then shows the picture by itself', async () => {
@@ -121,14 +123,19 @@ it('forgets an invalidated path here and in the second process', async () => {
 })
 
 it('keeps going through a restart: the playlist continues, without an end', async () => {
+  await publisher?.stop()
+  publisher = undefined
   const before = await mediaPlaylist(origin)
   await origin.stop({ keep: true })
+  kept = dirname(origin.data)
   origin = await startServer({ data: origin.data, env: { NEARCAST_MEDIA: media } })
   const after = await mediaPlaylist(origin)
   expect(after).not.toContain('#EXT-X-ENDLIST')
+  expect(segmentsOf(before).length).toBeGreaterThan(0)
+  expect(segmentsOf(after)).toEqual(expect.arrayContaining(segmentsOf(before)))
   expect(sequenceOf(after)).toBeGreaterThanOrEqual(sequenceOf(before))
   // The oldest may be the gap that a window begins with.
-  const segment = after.match(/^[^#\s]+\.m4s$/gm)?.at(-1)
+  const segment = segmentsOf(after).at(-1)
   const bytes = await fetch(`${origin.http}/live/main/${segment}`)
   expect(bytes.status).toBe(200)
   await bytes.arrayBuffer()
@@ -139,6 +146,10 @@ async function mediaPlaylist(server: TestServer): Promise<string> {
   const master = await (await fetch(`${base}index.m3u8`)).text()
   const uri = /^video[^\s]*\.m3u8$/m.exec(master)?.[0]
   return (await fetch(`${base}${uri}`)).text()
+}
+
+function segmentsOf(playlist: string): string[] {
+  return playlist.match(/^[^#\s]+\.m4s$/gm) ?? []
 }
 
 function sequenceOf(playlist: string): number {
