@@ -38,10 +38,7 @@ export function exportConfig(
 
 function exportOrigin(options: OriginOptions): Readonly<Record<string, unknown>> {
   switch (options.kind) {
-    case 's3': {
-      const { endpoint, ...rest } = options
-      return { ...rest, ...(endpoint !== undefined && { endpoint: withoutPassword(endpoint) }) }
-    }
+    case 's3':
     case 'file':
       return { ...options }
     case 'http': {

@@ -173,8 +173,8 @@ export const settingsSchema = z.strictObject({
   s3: z
     .strictObject({
       endpoint: url(
-        /^https?:/i,
-        'an http:// or https:// address',
+        /^https?:\/\/[^/?#@]*(?:[/?#]|$)/i,
+        'an http:// or https:// address without a password',
         'S3 service of origins that name none; AWS unless given.',
         'NEARCAST_S3_ENDPOINT',
       ).optional(),

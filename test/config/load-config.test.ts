@@ -318,6 +318,9 @@ describe('a mistake is one line with where, key, value and cure', () => {
       ['', { NEARCAST_PARENT: 'http://a', NEARCAST_PARENT_TOKEN: 'geheim' }],
       ['', { NEARCAST_REDIS_URL: 'http://:geheim@a' }],
       ['parent: geheim', {}],
+      // The API shows endpoints, and the AWS SDK takes its credentials elsewhere.
+      ['', { NEARCAST_S3_ENDPOINT: 'http://u:geheim@s3:9000' }],
+      ['s3: { endpoint: "http://geheim@s3" }', {}],
       ['origins: { a: { kind: http, url: "http://a", headers: { b: "geheim\\n" } } }', {}],
       ['origins: { a: { kind: http, url: "http://u:geheim@a" } }', {}],
     ]
