@@ -39,7 +39,6 @@ export interface SegmenterOptions {
 const REORDER_MAX_MS = 10_000
 /** The segments of one number never hold more: the window's bound works on whole segments. */
 const SEGMENT_BYTES_MAX = 48 * 1024 * 1024
-
 const LEAD_IN_MS = 200
 const NO_DISCONTINUITY = { discontinuity: false, discontinuitySequence: 0 } as const
 
@@ -346,14 +345,10 @@ export class Segmenter {
    */
   #leadIn(lead: Lane, atMs: number): void {
     const startMs = atMs - LEAD_IN_MS
+    const startedAt = this.#wall.at(startMs)
     const sequence = this.#sequence++
     for (const lane of this.#follower ? [lead, this.#follower.lane] : [lead]) {
-      lane.cutNow({
-        sequence,
-        atMs: startMs,
-        startedAt: this.#wall.at(startMs),
-        ...NO_DISCONTINUITY,
-      })
+      lane.cutNow({ sequence, atMs: startMs, startedAt, ...NO_DISCONTINUITY })
       lane.finish(atMs)
     }
   }
