@@ -5,10 +5,9 @@ import { Agent, get } from 'node:http'
 import type { Frame } from 'playwright-core'
 import { systemClock } from '../../server/lib/clock.ts'
 import { launchBrowser } from '../support/browser.ts'
-import { startDelayProxy } from '../support/delay-proxy.ts'
+import { type DelayProxy, startDelayProxy } from '../support/delay-proxy.ts'
 import { type RealS3, realS3, setup } from '../support/real-s3.ts'
 import { startServer } from '../support/server.ts'
-import { type CountingProxy, startCountingProxy } from './counting-proxy.ts'
 import { FILM_FPS, FILM_SECONDS, makeNumberedFilm } from './film.ts'
 import { atMost, list, median, report, type Row } from './report.ts'
 import { frameWithPicture, installSight } from './sight.ts'
@@ -62,16 +61,14 @@ function startOn({ bucket, region, accessKeyId, secretAccessKey }: RealS3, endpo
 
 async function benchFirstSegment(from: RealS3): Promise<Row[]> {
   const wire = await startDelayProxy(Number(new URL(from.endpoint).port), ONE_WAY_MS)
-  const counter = await startCountingProxy(wire.port)
   const first: Opening[] = []
   const next: Opening[] = []
   for (let round = 0; round < ROUNDS; round++) {
-    await using server = await startOn(from, `http://127.0.0.1:${counter.port}`)
+    await using server = await startOn(from, `http://127.0.0.1:${wire.port}`)
     await systemClock.sleep(STARTED_MS)
-    first.push(await openFilm(server.http, KEY, counter))
-    next.push(await openFilm(server.http, OTHER_KEY, counter))
+    first.push(await openFilm(server.http, KEY, wire))
+    next.push(await openFilm(server.http, OTHER_KEY, wire))
   }
-  await counter.close()
   await wire.close()
   for (const step of [...(first.at(-1)?.steps ?? []), ...(next.at(-1)?.steps ?? [])])
     console.log(step)
@@ -94,11 +91,11 @@ interface Opening {
 }
 
 /** Main playlist, media playlist, init section and first segment of a film nobody asked for yet, one after the other on one connection. */
-async function openFilm(server: string, key: string, counter: CountingProxy): Promise<Opening> {
+async function openFilm(server: string, key: string, wire: DelayProxy): Promise<Opening> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   const steps: string[] = []
   const began = systemClock.monotonic()
-  counter.restart()
+  wire.restart()
   const take = async (url: URL) => {
     const started = systemClock.monotonic()
     const bytes = await fetchWhole(url, agent)
@@ -113,8 +110,8 @@ async function openFilm(server: string, key: string, counter: CountingProxy): Pr
   await take(uriIn(playlist, media, /^#EXTINF.*\n(\S+)/m))
   const totalMs = systemClock.monotonic() - began
   agent.destroy()
-  steps.push(...counter.reads.map((read) => `    S3: ${read}`))
-  return { totalMs, reads: counter.reads.length, steps }
+  steps.push(...wire.reads.map((read) => `    S3: ${read}`))
+  return { totalMs, reads: wire.reads.length, steps }
 }
 
 /** The address that a line of a playlist names, relative to the playlist's own. */
