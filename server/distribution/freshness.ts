@@ -2,6 +2,7 @@ import { type CacheControl, MAX_DELTA_SECONDS, parseCacheControl } from '../http
 import { parseHttpDate } from '../http/dates.ts'
 import { fieldLine, listMembers } from '../http/fields.ts'
 import type { Fields } from '../http/message.ts'
+import { targetedCacheControl } from '../http/targeted-cache-control.ts'
 import type { Behavior } from './types.ts'
 
 /** What an origin's answer said and when: all that deciding on freshness needs. Never changed once made. */
@@ -214,11 +215,12 @@ function explicitLifetime(
 function saidLifetime(
   facts: ResponseFacts,
   { sMaxAge, maxAge }: CacheControl,
+  targeted?: CacheControl,
 ): { readonly rule: string; readonly seconds: number } | undefined {
   if (sMaxAge !== undefined) return { rule: 's-maxage', seconds: sMaxAge }
   if (maxAge !== undefined) return { rule: 'max-age', seconds: maxAge }
   const field = facts.responseFields['expires']
-  if (field === undefined) return undefined
+  if (field === undefined || targeted) return undefined
   // §5.3: what is no date, above all 0, has expired. Of several the first counts.
   const expires = parseHttpDate(typeof field === 'string' ? field : field[0], facts.responseTime)
   const date = parseHttpDate(fieldLine(facts.responseFields, 'date'), facts.responseTime)
@@ -229,12 +231,14 @@ function saidLifetime(
 /** RFC 9111 §3 and §4.2 for a shared cache; ttl.max still bounds it, as any cache may call an answer stale early. */
 function byRfc(facts: ResponseFacts, behavior: FreshnessBehavior): Freshness {
   const { status, responseFields } = facts
-  const cacheControl = parseCacheControl(responseFields['cache-control'])
+  // RFC 9213 §2.2: where it is there, Cache-Control and Expires say nothing.
+  const targeted = targetedCacheControl(responseFields)
+  const cacheControl = targeted ?? parseCacheControl(responseFields['cache-control'])
   const refusal = refusedByRfc(facts, cacheControl)
   if (refusal) return refuse(refusal)
   if (behavior.ttl.max === 0) return refuse('behavior', 'ttl.max', 0)
 
-  const step = saidLifetime(facts, cacheControl) ?? heuristic(facts, cacheControl)
+  const step = saidLifetime(facts, cacheControl, targeted) ?? heuristic(facts, cacheControl)
   if (!step && !HEURISTIC.has(status) && !cacheControl.public) return refuse('no-lifetime')
   const steps: FreshnessStep[] = [step ?? { rule: 'no lifetime', seconds: 0 }]
   if (cacheControl.noCache) steps.push({ rule: 'no-cache', seconds: 0 })

@@ -17,13 +17,13 @@ export interface KeyInput {
 
 /**
  * The cache key: distribution, path and what the behavior's key policy names, as one string that different parts can
- * never spell alike. HEAD shares GET's; OPTIONS has its own. Names and order of the query are kept as sent.
+ * never spell alike. HEAD shares GET's; OPTIONS has its own. Names of the query are kept as sent, and its order unless it is sorted.
  */
 export function cacheKeyOf(input: KeyInput): string {
   const { behavior, headers } = input
   const method = input.method === 'HEAD' ? 'GET' : input.method
   let key = `${oneLine(method)}\n${oneLine(input.distributionId)}\n${oneLine(input.path)}`
-  const query = keptQuery(behavior.key.query, input.keyQuery, input.query)
+  const query = keptQuery(behavior.key, input.keyQuery, input.query)
   if (query !== '') key += `\nq${oneLine(query)}`
   const fields = keyFields(behavior.key, headers)
   if (fields.length > 0) key += `\nh${JSON.stringify(fields)}`
@@ -39,22 +39,23 @@ export function forwardedQuery(
   query: string,
   method = 'GET',
 ): string {
-  return passesThrough(behavior, method) ? query : keptQuery(behavior.key.query, keyQuery, query)
+  return passesThrough(behavior, method) ? query : keptQuery(behavior.key, keyQuery, query)
 }
 
 /**
  * The viewer's fields that the origin gets, by CloudFront's rule that only what is in the key is forwarded, so that no
  * field can change (poison) what others are given: the fields and cookies that the key names. Where nothing is stored
- * (`passesThrough`) all end-to-end fields go along. Host goes only when the key names it: an origin has its own name.
+ * (`passesThrough`) all end-to-end fields go along, and with `semantics: rfc`, where the origin's Vary says which of them made its
+ * answer (RFC 9111 §4.1). Host goes only when the key names it: an origin has its own name.
  */
 export function forwardedFields(
-  behavior: Pick<Behavior, 'key' | 'ttl'>,
+  behavior: Pick<Behavior, 'key' | 'ttl' | 'semantics'>,
   method: string,
   headers: Fields,
 ): Fields {
   const { key } = behavior
   const fields: Record<string, string | readonly string[]> = {}
-  const through = passesThrough(behavior, method)
+  const through = passesThrough(behavior, method) || behavior.semantics === 'rfc'
   if (through)
     for (const [name, value] of Object.entries(endToEndFields(headers)))
       if (name !== 'host') fields[name] = value
@@ -72,13 +73,22 @@ export function passesThrough(behavior: Pick<Behavior, 'ttl'>, method: string): 
   return behavior.ttl.max === 0 || (method !== 'GET' && method !== 'HEAD')
 }
 
-function keptQuery(policy: NameSet, keyQuery: readonly string[], query: string): string {
-  if (query === '' || policy === 'all') return query
+function keptQuery(key: KeyPolicy, keyQuery: readonly string[], query: string): string {
+  if (query === '') return ''
+  const { query: policy, queryOrder } = key
+  if (policy === 'all') return queryOrder === 'kept' ? query : sortedByName(query.split('&'))
   const names = policy === 'none' ? keyQuery : [...policy, ...keyQuery]
   if (names.length === 0) return ''
-  return query
-    .split('&')
-    .filter((pair) => names.includes(queryName(pair)))
+  const pairs = query.split('&').filter((pair) => names.includes(queryName(pair)))
+  return queryOrder === 'kept' ? pairs.join('&') : sortedByName(pairs)
+}
+
+/** Values of one name stay in their order: it may mean something. */
+function sortedByName(pairs: readonly string[]): string {
+  return pairs
+    .map((pair) => ({ pair, name: queryName(pair) }))
+    .sort((a, b) => byText(a.name, b.name))
+    .map(({ pair }) => pair)
     .join('&')
 }
 

@@ -82,9 +82,14 @@ export const behaviorSchema = z
     ttl: ttl.prefault({}),
     key: z
       .strictObject({
-        query: nameSet({ description: 'Query parameters in the cache key and sent on.' }).default(
-          'none',
-        ),
+        query: nameSet({
+          description:
+            'Query parameters in the cache key and sent on. `none` unless given, with `semantics: rfc` `all`.',
+        }).optional(),
+        queryOrder: choice(['kept', 'sorted'], {
+          description:
+            'As the viewer sent them, or by name, so that another order is the same key.',
+        }).default('kept'),
         headers: nameSet({ description: 'Request fields in the cache key and sent on.' }).default(
           'none',
         ),
@@ -106,8 +111,13 @@ export const behaviorSchema = z
       })
       .default({}),
     semantics: choice(['cloudfront', 'rfc'], {
-      description: 'CloudFront’s TTL table, or RFC 9111 alone.',
+      description:
+        'CloudFront’s TTL table, or RFC 9111 alone: everything of the request goes to the origin and its Vary chooses.',
     }).default('cloudfront'),
+  })
+  .transform(({ key, ...behavior }) => {
+    const query = key.query ?? (behavior.semantics === 'rfc' ? ('all' as const) : ('none' as const))
+    return { ...behavior, key: { ...key, query } }
   })
   .meta({ expected: 'a behavior' })
 

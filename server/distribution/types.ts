@@ -11,6 +11,7 @@ export interface TtlBounds {
 /** What of a request belongs to the cache key besides distribution and path. */
 export interface KeyPolicy {
   readonly query: NameSet
+  readonly queryOrder: 'kept' | 'sorted'
   readonly headers: NameSet
   readonly cookies: NameSet
 }

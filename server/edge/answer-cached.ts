@@ -139,6 +139,7 @@ async function resolve(
       reason: decision.kind === 'serve' ? 'miss' : decision.reason,
       signal: viewer.signal,
       mayShare: waited < WAITS_MAX,
+      onInformational: (status, headers) => viewer.inform(status, headers),
     })
     if (!collapsed && fetched.kind === 'pass') {
       const cacheStatus = forwardedStatus(fetched.forwarded, false)

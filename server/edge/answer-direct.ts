@@ -30,7 +30,7 @@ export async function answerDirect(
         ...options,
         // An origin that answers before it has read everything must not cost the viewer his connection.
         body: hasBody(viewer.headers) ? request.iterator({ destroyOnReturn: false }) : null,
-        onInformational: (status, headers) => inform(viewer, status, headers),
+        onInformational: (status, headers) => viewer.inform(status, headers),
       })
   const message = await askOrigin(fetch)
   const { status } = message
@@ -65,15 +65,6 @@ function forgetChanged(context: EdgeContext, exchange: Exchange, headers: Fields
 
 function hasBody(headers: Fields): boolean {
   return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
-}
-
-/** RFC 8297: hints reach the viewer before the answer; HTTP/1.0 knows no 1xx. */
-function inform(viewer: Viewer, status: number, headers: Fields): void {
-  const { response, request } = viewer
-  const link = headers['link']
-  if (status !== 103 || link === undefined || response.headersSent) return
-  if (request.httpVersionMajor === 1 && request.httpVersionMinor === 0) return
-  response.writeEarlyHints({ link: typeof link === 'string' ? link : [...link] })
 }
 
 const cacheStatus = (reason: 'bypass' | 'method') =>

@@ -5,7 +5,7 @@ import type { ChangeStamp, ObjectFacts, StoredObject } from '../cache/stored-obj
 import { type Freshness, currentAge, freshnessOf } from '../distribution/freshness.ts'
 import type { ForwardReason } from '../http/cache-status.ts'
 import { fieldLine, listMembers } from '../http/fields.ts'
-import type { Fields, OriginMessage } from '../http/message.ts'
+import type { Fields, OriginMessage, OriginRequest } from '../http/message.ts'
 import { parseRangeSpecs } from '../http/range.ts'
 import type { Clock } from '../lib/clock.ts'
 import { NearcastError } from '../lib/errors.ts'
@@ -60,6 +60,8 @@ export interface FetchTask {
   /** Taken before the origin is asked. */
   readonly stamp: ChangeStamp
   readonly controller: AbortController
+  /** For the viewer who began it: 1xx that come before the answer. */
+  readonly onInformational?: OriginRequest['onInformational']
 }
 
 interface Answered extends FetchTask {
@@ -81,6 +83,7 @@ export async function fetchObject(deps: FetchDeps, task: FetchTask): Promise<Fet
     headers,
     signal: controller.signal,
     minChange: deps.position(),
+    onInformational: task.onInformational,
   })
   let message: OriginMessage
   try {
@@ -139,7 +142,8 @@ export function sourceOf(
 /** A whole answer: kept and filled from its body, or passed. */
 async function file(deps: FetchDeps, answered: Answered): Promise<Fetched> {
   const { exchange, message, freshness, stale } = answered
-  const body = bodyFactsOf(message, exchange.origin.ranges)
+  // An origin that answered a range with 206 does so again.
+  const body = bodyFactsOf(message, exchange.origin.ranges || message.status === 206)
   if (!freshness.store || !body) {
     if (stale && message.status < 500) deps.cache.remove(stale)
     return pass(answered)
@@ -278,10 +282,14 @@ function conditionsOf(stale: StoredObject): Fields {
   return headers
 }
 
-/** A cold range goes to the origin as it was asked for, where it answers ranges. */
+/**
+ * A cold range goes to the origin as it was asked for. Only object stores are known to understand it: from others it may come back as
+ * a 206 without a strong etag, which is for this viewer alone, and so must not depend on his If-Range.
+ */
 function rangeOf({ method, origin, headers }: Exchange): Fields {
   const value = fieldLine(headers, 'range')
-  if (method !== 'GET' || !origin.ranges || value === undefined) return {}
+  if (method !== 'GET' || value === undefined) return {}
+  if (!origin.ranges && headers['if-range'] !== undefined) return {}
   return parseRangeSpecs(value)?.length === 1 ? { range: value } : {}
 }
 

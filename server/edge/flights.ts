@@ -3,7 +3,13 @@ import type { ForwardReason } from '../http/cache-status.ts'
 import { deferred } from '../lib/deferred.ts'
 import { NearcastError } from '../lib/errors.ts'
 import { type Changes, isOutdated } from './decide.ts'
-import { type FetchDeps, type Fetched, fetchObject, sourceOf } from './fetch-object.ts'
+import {
+  type FetchDeps,
+  type Fetched,
+  type FetchTask,
+  fetchObject,
+  sourceOf,
+} from './fetch-object.ts'
 import type { Exchange } from './match-request.ts'
 import { dropBody } from './stored-answer.ts'
 
@@ -50,13 +56,16 @@ export class Flights {
       readonly reason: ForwardReason
       readonly signal: AbortSignal
       readonly mayShare: boolean
+      readonly onInformational?: FetchTask['onInformational']
     },
   ): Promise<Joined> {
-    const { stale, reason, signal } = asked
+    const { stale, reason, signal, onInformational } = asked
     const name = nameOf(exchange)
     const present = asked.mayShare ? this.#flying.get(name) : undefined
     const collapsed = present !== undefined && this.#joinable(present, exchange)
-    const flight = collapsed ? present : this.#start(name, { exchange, stale, reason })
+    const flight = collapsed
+      ? present
+      : this.#start(name, { exchange, stale, reason, onInformational })
     const { controller } = flight
     return { fetched: await wait(flight, signal, collapsed), collapsed, controller }
   }
@@ -99,11 +108,7 @@ export class Flights {
 
   #start(
     name: string,
-    task: {
-      readonly exchange: Exchange
-      readonly stale: StoredObject | undefined
-      readonly reason: ForwardReason
-    },
+    task: Pick<FetchTask, 'exchange' | 'stale' | 'reason' | 'onInformational'>,
   ): Flight {
     const controller = new AbortController()
     const stamp = this.#deps.stamp()

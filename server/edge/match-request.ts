@@ -53,6 +53,9 @@ const METHODS = {
   all: ['GET', 'HEAD', 'OPTIONS', 'PUT', 'PATCH', 'POST', 'DELETE'],
 } as const
 
+/** CONNECT and TRACE are for proxies that a viewer chose. */
+const NEVER: ReadonlySet<string> = new Set(['CONNECT', 'TRACE'])
+
 /** Host → distribution → first matching behavior → origin → key; or why not. Pure. */
 export function matchRequest(input: MatchInput): Match {
   const target = splitTarget(input.target)
@@ -87,7 +90,9 @@ function allowed(input: MatchInput, found: Found): Match {
   const methods: readonly string[] = METHODS[behavior.methods]
   if (method === 'OPTIONS' && open)
     return { kind: 'options', allow: 'GET, HEAD, OPTIONS', open: true }
-  if (!methods.includes(method)) {
+  // Under the standard alone `all` means methods that nobody here knows, too (RFC 9110 §9.1).
+  const any = behavior.methods === 'all' && behavior.semantics === 'rfc' && !NEVER.has(method)
+  if (!methods.includes(method) && !any) {
     const message = `${method.slice(0, 20)} is not allowed here, only ${methods.join(', ')}`
     return { ...refuse('method-not-allowed', message), allow: methods.join(', ') }
   }
@@ -133,7 +138,8 @@ function forwardedOf(
   direct: Exchange['direct'],
 ): Fields {
   const forwarded = forwardedFields(behavior, method, headers)
-  if (direct || behavior.key.headers === 'none') return forwarded
+  if (direct || (behavior.key.headers === 'none' && behavior.semantics === 'cloudfront'))
+    return forwarded
   return Object.fromEntries(
     Object.entries(forwarded).filter(([name]) => !ASKED_BY_THE_EDGE.has(name)),
   )

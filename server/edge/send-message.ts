@@ -19,8 +19,6 @@ export async function sendMessage(
   if (bodyless && body === null && announced !== undefined) fields.push('Content-Length', announced)
   else if (size !== undefined && status !== 204 && status !== 304)
     fields.push('Content-Length', String(size))
-  const range = fieldLine(headers, 'content-range')
-  if (range !== undefined) fields.push('Content-Range', range)
   const ranges = fieldLine(headers, 'accept-ranges')
   if (ranges !== undefined) fields.push('Accept-Ranges', ranges)
   const age = fieldLine(headers, 'age')

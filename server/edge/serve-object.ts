@@ -1,4 +1,5 @@
 import type { Source } from '../cache/fill.ts'
+import type { Reader } from '../cache/reader.ts'
 import type { StoredObject } from '../cache/stored-object.ts'
 import { evaluateConditions, ifRangeHolds } from '../http/conditionals.ts'
 import { fieldLine } from '../http/fields.ts'
@@ -69,9 +70,101 @@ export async function serveObject(
     sendError(viewer, errorAnswerOf(failure, fields))
     return 'sent'
   }
-  // RFC 9110 §14.2: a server may ignore Range; several parts are answered with the whole.
-  const one = asked.kind === 'ranges' && asked.ranges.length === 1 ? asked.ranges[0] : undefined
-  return sendRange(viewer, options, one ? 206 : 200, one)
+  if (asked.kind === 'none') return sendRange(viewer, options, 200, undefined)
+  const [one, ...others] = asked.ranges
+  if (others.length > 0) return sendParts(viewer, options, asked.ranges, size)
+  return sendRange(viewer, options, 206, one)
+}
+
+/** Several ranges as multipart/byteranges (RFC 9110 §14.6), each from its own slices. */
+async function sendParts(
+  viewer: Viewer,
+  options: ServeOptions,
+  ranges: readonly ByteRange[],
+  size: number,
+): Promise<'sent' | 'again'> {
+  const { object, more, source } = options
+  const { type, flat } = withoutType(options.flat)
+  // The id of the request is random: no body holds it but by telling it beforehand.
+  const boundary = `nearcast-${viewer.id}`
+  const parts = ranges.map((range, i) => {
+    const lines = [
+      `${i === 0 ? '' : '\r\n'}--${boundary}`,
+      ...(type === undefined ? [] : [`Content-Type: ${type}`]),
+      `Content-Range: ${formatContentRange(range, size)}`,
+    ]
+    return { range, head: Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1') }
+  })
+  const tail = Buffer.from(`\r\n--${boundary}--\r\n`, 'latin1')
+  const length = parts.reduce(
+    (sum, { range, head }) => sum + head.length + range.end + 1 - range.start,
+    tail.length,
+  )
+  const [first] = parts
+  if (!first) return 'sent'
+  const { generation } = object
+  const read = ({ start, end }: ByteRange) => generation.read(start, end + 1, source)
+  const begun = await begin(viewer, read(first.range))
+  if (begun === 'again' || begun === 'gone') return begun === 'again' ? 'again' : 'sent'
+  viewer.head(206, flat, [
+    ...more,
+    'Content-Type',
+    `multipart/byteranges; boundary=${boundary}`,
+    'Content-Length',
+    String(length),
+    'Accept-Ranges',
+    'bytes',
+  ])
+  await viewer.send(first.head)
+  await viewer.sendReader(begun.reader, begun.first, false)
+  for (const { range, head } of parts.slice(1)) {
+    if (viewer.gone) return 'sent'
+    await viewer.send(head)
+    await viewer.sendReader(read(range), undefined, false)
+  }
+  viewer.end(tail)
+  return 'sent'
+}
+
+function withoutType(flat: readonly string[]): {
+  readonly type: string | undefined
+  readonly flat: readonly string[]
+} {
+  const at = flat.findIndex((name, i) => i % 2 === 0 && name === 'Content-Type')
+  if (at < 0) return { type: undefined, flat: withoutRange(flat) }
+  return { type: flat[at + 1], flat: withoutRange([...flat.slice(0, at), ...flat.slice(at + 2)]) }
+}
+
+/** An origin may put Content-Range on a 200, where it means nothing (RFC 9110 §14.4). */
+function withoutRange(flat: readonly string[]): readonly string[] {
+  const at = flat.findIndex((name, i) => i % 2 === 0 && name === 'Content-Range')
+  return at < 0 ? flat : [...flat.slice(0, at), ...flat.slice(at + 2)]
+}
+
+/** Waits for the first byte: until it is there a failure still has a status. */
+async function begin(
+  viewer: Viewer,
+  reader: Reader,
+): Promise<{ readonly reader: Reader; readonly first: Uint8Array | undefined } | 'again' | 'gone'> {
+  let first = reader.take()
+  if (first) return { reader, first }
+  const leave = () => reader.close()
+  viewer.response.once('close', leave)
+  try {
+    while (!first && !reader.done && !viewer.gone) {
+      await reader.ready()
+      first = reader.take()
+    }
+  } catch (error) {
+    reader.close()
+    if (hasCode(error, 'object-changed')) return 'again'
+    throw error
+  } finally {
+    viewer.response.off('close', leave)
+  }
+  if (!viewer.gone) return { reader, first }
+  reader.close()
+  return 'gone'
 }
 
 async function sendRange(
@@ -94,28 +187,10 @@ async function sendRange(
   }
   const start = range?.start ?? 0
   const end = range ? range.end + 1 : Number.POSITIVE_INFINITY
-  const reader = generation.read(start, end, options.source)
-  // The header waits for the first byte: until then a failure still has a status.
-  let first = reader.take()
-  try {
-    const leave = () => reader.close()
-    viewer.response.once('close', leave)
-    while (!first && !reader.done && !viewer.gone) {
-      await reader.ready()
-      first = reader.take()
-    }
-    viewer.response.off('close', leave)
-  } catch (error) {
-    reader.close()
-    if (hasCode(error, 'object-changed')) return 'again'
-    throw error
-  }
-  if (viewer.gone) {
-    reader.close()
-    return 'sent'
-  }
-  viewer.head(status, flat, fields)
-  await viewer.sendReader(reader, first)
+  const begun = await begin(viewer, generation.read(start, end, options.source))
+  if (begun === 'again' || begun === 'gone') return begun === 'again' ? 'again' : 'sent'
+  viewer.head(status, range ? withoutRange(flat) : flat, fields)
+  await viewer.sendReader(begun.reader, begun.first)
   return 'sent'
 }
 

@@ -27,7 +27,6 @@ const REWRITTEN: ReadonlySet<string> = new Set([
   'age',
   'cache-status',
   'content-length',
-  'content-range',
   'via',
   'x-cache',
   'x-nearcast-request-id',
@@ -83,7 +82,8 @@ export function factsOf(
   stamp: ChangeStamp,
 ): ObjectFacts {
   const { exchange } = asked
-  const fields = withDate(endToEndFields(message.headers), times.responseTime)
+  const whole = endToEndFields(message.headers)
+  const fields = withDate(message.status === 206 ? ofWhole(whole) : whole, times.responseTime)
   return {
     distribution: exchange.distribution.id,
     path: exchange.path,
@@ -96,6 +96,10 @@ export function factsOf(
     flat: flatten(fields, exchange.open),
     stamp,
   }
+}
+
+function ofWhole({ 'content-range': _, ...fields }: Fields): Fields {
+  return fields
 }
 
 /** RFC 9111 §3.2: a 304 or HEAD brings newer fields; what describes the stored bytes stays. */
@@ -120,7 +124,6 @@ const KEPT_WITH_BYTES: ReadonlySet<string> = new Set([
   'content-length',
   'content-md5',
   'content-range',
-  'content-type',
   'etag',
 ])
 

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { endToEndFields } from '../http/fields.ts'
 import type { Fields } from '../http/message.ts'
 import type { Reader } from '../cache/reader.ts'
 import { isList } from './stored-answer.ts'
@@ -54,6 +55,26 @@ export class Viewer {
     this.response.writeHead(status, [...flat, ...more, 'X-Nearcast-Request-Id', this.id])
   }
 
+  /**
+   * Passes on a 1xx that came before the answer (RFC 9110 §15.2): 102, and 103 with what it hints at (RFC 8297). HTTP/1.0 knows none;
+   * 100 is of one connection.
+   */
+  inform(status: number, headers: Fields): void {
+    const { response, request } = this
+    if (response.headersSent || this.gone || request.httpVersion === '1.0') return
+    if (status === 102) response.writeProcessing()
+    const link = headers['link']
+    if (status !== 103 || link === undefined) return
+    const hints: Record<string, string | string[]> = {}
+    for (const [name, value] of Object.entries(endToEndFields(headers)))
+      hints[name] = typeof value === 'string' ? value : [...value]
+    try {
+      response.writeEarlyHints({ ...hints, link: typeof link === 'string' ? link : [...link] })
+    } catch {
+      // node:http takes only what it knows as a link; the answer itself has it again.
+    }
+  }
+
   end(bytes?: Uint8Array): void {
     if (bytes) this.sentBytes += bytes.length
     this.response.end(bytes)
@@ -73,17 +94,22 @@ export class Viewer {
     response.uncork()
   }
 
-  /** Sends the rest of a reader, at the viewer's pace; closes it. Rejects when its bytes don't come. */
-  async sendReader(reader: Reader, first: Uint8Array | undefined): Promise<void> {
+  /** Bytes of an answer that goes on. */
+  send(bytes: Uint8Array): Promise<void> {
+    return this.#write(bytes)
+  }
+
+  /** Sends the rest of a reader, at the viewer's pace; closes it. Rejects when its bytes don't come. `last`: the answer ends with it. */
+  async sendReader(reader: Reader, first: Uint8Array | undefined, last = true): Promise<void> {
     const leave = () => reader.close()
     this.response.once('close', leave)
     try {
       let bytes = first
       for (;;) {
         if (this.gone) return
-        if (bytes && reader.done) return this.end(bytes)
+        if (last && bytes && reader.done) return this.end(bytes)
         if (bytes) await this.#write(bytes)
-        else if (reader.done) return this.end()
+        else if (reader.done) return last ? this.end() : undefined
         else await reader.ready()
         bytes = reader.take()
       }

@@ -10,7 +10,7 @@ import type { KeyPolicy } from '../../server/distribution/types.ts'
 import { FUZZ_RUNS } from '../support/fuzz-runs.ts'
 import { behavior } from './samples.ts'
 
-const NOTHING: KeyPolicy = { query: 'none', headers: 'none', cookies: 'none' }
+const NOTHING: KeyPolicy = { query: 'none', queryOrder: 'kept', headers: 'none', cookies: 'none' }
 
 function key(changes: Partial<KeyInput> & { readonly policy?: Partial<KeyPolicy> } = {}): string {
   const { policy, ...rest } = changes
@@ -91,7 +91,9 @@ describe('the cache key', () => {
       origin: fc.option(part),
       cookie,
     })
-    const all = behavior({ key: { query: 'all', headers: ['origin'], cookies: 'all' } })
+    const all = behavior({
+      key: { query: 'all', queryOrder: 'kept', headers: ['origin'], cookies: 'all' },
+    })
     const keyFor = (r: {
       distributionId: string
       path: string
@@ -137,7 +139,12 @@ describe('what the origin gets', () => {
 
   it('is only what is in the key where answers are stored', () => {
     expect(forwardedFields(behavior(), 'GET', headers)).toEqual({})
-    const key = { query: 'all', headers: ['Accept', 'authorization'], cookies: ['b'] } as const
+    const key = {
+      query: 'all',
+      queryOrder: 'kept',
+      headers: ['Accept', 'authorization'],
+      cookies: ['b'],
+    } as const
     expect(forwardedFields(behavior({ key }), 'GET', headers)).toEqual({
       accept: 'text/html',
       authorization: 'Bearer x',

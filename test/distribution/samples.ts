@@ -7,7 +7,7 @@ export function behavior(changes: Partial<Behavior> = {}): Behavior {
     origin: 'site',
     methods: 'get',
     ttl: { min: 0, default: 86_400, max: 31_536_000 },
-    key: { query: 'none', headers: 'none', cookies: 'none' },
+    key: { query: 'none', queryOrder: 'kept', headers: 'none', cookies: 'none' },
     compress: false,
     strip: '',
     errors: {},

@@ -1,4 +1,5 @@
-import { afterEach, expect, test } from 'vitest'
+import { get } from 'node:http'
+import { afterEach, describe, expect, test } from 'vitest'
 import { objectStoreOrigin } from '../../server/edge/object-store-origin.ts'
 import { openMemoryStore } from '../../server/storage/memory.ts'
 import {
@@ -86,7 +87,7 @@ test.each([
   ['bytes=6-', 206, 'world', 'bytes 6-10/11'],
   ['bytes=-5', 206, 'world', 'bytes 6-10/11'],
   ['bytes=8-99', 206, 'rld', 'bytes 8-10/11'],
-  ['bytes=0-1,4-5', 200, 'hello world', undefined],
+  ['bytes=4-5,0-1', 200, 'hello world', undefined],
   ['bytes=5-2', 200, 'hello world', undefined],
   ['items=0-1', 200, 'hello world', undefined],
   ['bytes=11-', 416, undefined, 'bytes */11'],
@@ -104,6 +105,129 @@ test.each([
   }
   const whole = await edge.ask('/a.txt')
   expect(whole).toMatchObject({ status: 200, text: 'hello world' })
+})
+
+// RFC 9110 §14.6.
+test('several ranges are answered in parts, cold and warm', async () => {
+  const store = openMemoryStore({ clock: new FakeClock() })
+  await store.write('a.txt', text('hello world'), { signal: new AbortController().signal })
+  edge = await startEdge({ origins: [objectStoreOrigin('site', store)] })
+
+  for (const _ of ['cold', 'warm']) {
+    const answer = await edge.ask('/a.txt', { headers: { range: 'bytes=0-1,4-5,-3' } })
+    expect(answer.status).toBe(206)
+    expect(answer.headers['content-range']).toBeUndefined()
+    const boundary = /^multipart\/byteranges; boundary=(\S+)$/.exec(
+      String(answer.headers['content-type']),
+    )?.[1]
+    const part = (range: string, bytes: string) =>
+      `--${boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: bytes ${range}/11\r\n\r\n${bytes}\r\n`
+    const parts = part('0-1', 'he') + part('4-5', 'o ') + part('8-10', 'rld')
+    expect(answer.text).toBe(`${parts}--${boundary}--\r\n`)
+    expect(answer.headers['content-length']).toBe(`${answer.text.length}`)
+  }
+})
+
+describe('a cold range at a web server', () => {
+  const whole = text('hello world')
+  const ranged = (fields: Record<string, string>) =>
+    scriptedOrigin('site', ({ headers }) => {
+      const match = /^bytes=(\d+)-(\d+)$/.exec(String(headers['range']))
+      if (!match) return message(200, { 'cache-control': 'max-age=60', ...fields }, whole)
+      const [start, end] = [Number(match[1]), Number(match[2])]
+      const range = { 'content-range': `bytes ${start}-${end}/11`, 'cache-control': 'max-age=60' }
+      return message(206, { ...range, ...fields }, whole.subarray(start, end + 1))
+    })
+
+  test('is asked for as it is, kept, and completed by its strong etag', async () => {
+    const origin = ranged({ etag: '"e"' })
+    edge = await startEdge({ origins: [origin] })
+    expect((await edge.ask('/a', { headers: { range: 'bytes=6-8' } })).text).toBe('wor')
+    expect((await edge.ask('/a', { headers: { range: 'bytes=7-8' } })).text).toBe('or')
+    const all = await edge.ask('/a')
+    expect(all).toMatchObject({ status: 200, text: 'hello world' })
+    expect(all.headers['content-range']).toBeUndefined()
+    expect(origin.requests.map((request) => request.headers['range'])).toEqual([
+      'bytes=6-8',
+      'bytes=0-5',
+      'bytes=9-10',
+    ])
+  })
+
+  test('without a strong etag goes to the one who asked', async () => {
+    const origin = ranged({})
+    edge = await startEdge({ origins: [origin] })
+    for (const _ of [1, 2]) {
+      const answer = await edge.ask('/a', { headers: { range: 'bytes=6-8' } })
+      expect(answer).toMatchObject({ status: 206, text: 'wor' })
+      expect(answer.headers['content-range']).toBe('bytes 6-8/11')
+    }
+    expect(origin.requests).toHaveLength(2)
+    expect((await edge.ask('/a')).text).toBe('hello world')
+  })
+
+  test('with If-Range is fetched whole, since the edge decides whether it holds', async () => {
+    const origin = ranged({})
+    edge = await startEdge({ origins: [origin] })
+    const headers = { range: 'bytes=6-8', 'if-range': '"other"' }
+    expect(await edge.ask('/a', { headers })).toMatchObject({ status: 200, text: 'hello world' })
+    expect(origin.requests.map((request) => request.headers['range'])).toEqual([undefined])
+  })
+})
+
+describe('with semantics: rfc', () => {
+  const behaviors = [{ semantics: 'rfc' as const, methods: 'all' as const }]
+
+  test('everything of the request reaches the origin, and its Vary chooses', async () => {
+    const origin = scriptedOrigin('site', ({ headers }) =>
+      message(200, { 'cache-control': 'max-age=60', vary: 'Foo' }, text(String(headers['foo']))),
+    )
+    edge = await startEdge({ origins: [origin], behaviors })
+    const ask = (foo: string) => edge.ask('/a', { headers: { foo, 'x-other': foo } })
+    expect((await ask('1')).text).toBe('1')
+    expect((await ask('2')).text).toBe('2')
+    expect((await ask('1')).headers['x-cache']).toBe('Hit from nearcast')
+    expect(origin.requests[0]?.headers).toMatchObject({ foo: '1', 'x-other': '1' })
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  test('CDN-Cache-Control decides in place of Cache-Control, and both are passed on', async () => {
+    const origin = scriptedOrigin('site', () =>
+      message(200, { 'cache-control': 'no-store', 'cdn-cache-control': 'max-age=60' }, text('x')),
+    )
+    edge = await startEdge({ origins: [origin], behaviors })
+    await edge.ask('/a')
+    const again = await edge.ask('/a')
+    expect(again.headers).toMatchObject({
+      'x-cache': 'Hit from nearcast',
+      'cache-control': 'no-store',
+      'cdn-cache-control': 'max-age=60',
+    })
+  })
+
+  test('a method that nobody here knows goes to the origin and invalidates', async () => {
+    let made = 0
+    const origin = scriptedOrigin('site', () =>
+      message(200, { 'cache-control': 'max-age=60' }, text(`${++made}`)),
+    )
+    edge = await startEdge({ origins: [origin], behaviors })
+    expect((await edge.ask('/a')).text).toBe('1')
+    expect((await edge.ask('/a', { method: 'M-SEARCH' })).status).toBe(200)
+    expect((await edge.ask('/a')).text).toBe('3')
+  })
+})
+
+test('hints that come before a kept answer reach the viewer who waits for it', async () => {
+  const origin = scriptedOrigin('site', (request) => {
+    request.onInformational?.(103, { link: '</a.css>; rel=preload', 'x-more': '1' })
+    return message(200, { 'cache-control': 'max-age=60' }, text('x'))
+  })
+  edge = await startEdge({ origins: [origin] })
+  const hints: unknown[] = []
+  const request = get(`${edge.url}/a`)
+  request.on('information', ({ statusCode, headers }) => hints.push([statusCode, headers]))
+  await new Promise((resolve) => request.on('response', (r) => r.resume().on('end', resolve)))
+  expect(hints).toEqual([[103, { link: '</a.css>; rel=preload', 'x-more': '1' }]])
 })
 
 test('If-Range with another etag or date is answered with the whole (RFC 9110 §13.1.5)', async () => {
@@ -161,7 +285,9 @@ test('hop-by-hop fields and those that Connection lists stay behind, in both dir
   )
   edge = await startEdge({
     origins: [origin],
-    behaviors: [{ key: { query: 'none', headers: ['x-a', 'te'], cookies: 'none' } }],
+    behaviors: [
+      { key: { query: 'none', queryOrder: 'kept', headers: ['x-a', 'te'], cookies: 'none' } },
+    ],
   })
 
   const answer = await edge.ask('/a', { headers: { 'x-a': '1', 'x-b': '2', cookie: 'c=1' } })
@@ -278,7 +404,7 @@ test('Vary on a field that the origin never sees does not split what is stored',
   expect(origin.requests[0]?.headers['accept-encoding']).toBeUndefined()
 })
 
-test('a header in the key is forwarded and has its own answers; ranges and conditions never reach the origin', async () => {
+test('a header in the key is forwarded and has its own answers; conditions never reach the origin, ranges when cold', async () => {
   const origin = scriptedOrigin('site', ({ headers }) =>
     message(
       200,
@@ -288,17 +414,28 @@ test('a header in the key is forwarded and has its own answers; ranges and condi
   )
   edge = await startEdge({
     origins: [origin],
-    behaviors: [{ key: { query: 'none', headers: ['Accept-Language', 'Range'], cookies: 'none' } }],
+    behaviors: [
+      {
+        key: {
+          query: 'none',
+          queryOrder: 'kept',
+          headers: ['Accept-Language', 'Range'],
+          cookies: 'none',
+        },
+      },
+    ],
   })
   const ask = (lang: string) =>
-    edge.ask('/a', { headers: { 'accept-language': lang, range: 'bytes=0-3' } })
+    edge.ask('/a', {
+      headers: { 'accept-language': lang, range: 'bytes=0-3', 'if-none-match': '"x"' },
+    })
 
   expect((await ask('de')).text).toBe('lang')
   expect((await ask('fr')).status).toBe(206)
   expect((await ask('de')).headers['x-cache']).toBe('Hit from nearcast')
   expect(origin.requests.map((r) => r.headers)).toEqual([
-    { 'accept-language': 'de' },
-    { 'accept-language': 'fr' },
+    { 'accept-language': 'de', range: 'bytes=0-3' },
+    { 'accept-language': 'fr', range: 'bytes=0-3' },
   ])
 })
 

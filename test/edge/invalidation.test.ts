@@ -19,7 +19,7 @@ const counting = () =>
 test('an invalidated path is fetched anew, with any query; others stay', async () => {
   edge = await startEdge({
     origins: [counting()],
-    behaviors: [{ key: { query: 'all', headers: 'none', cookies: 'none' } }],
+    behaviors: [{ key: { query: 'all', queryOrder: 'kept', headers: 'none', cookies: 'none' } }],
   })
   const ask = async (path: string) => (await edge.ask(path)).text
   expect([await ask('/a'), await ask('/a?x=1'), await ask('/b')]).toEqual(['v1', 'v2', 'v3'])
