@@ -128,20 +128,31 @@ class HlsEngine implements Engine {
         this.#penalty = penaltyAfterStall(this.#penalty)
       if (!data.fatal && !playlistIsGone(data, player)) return
       const failure = failureOfHls(data, player)
-      // A decoder that fails once is often well again after the buffer is made anew; a codec it lacks does not come.
       const repairable = data.type === ErrorTypes.MEDIA_ERROR && failure.kind !== 'unsupported'
-      if (repairable && this.#repairs < 2) {
-        this.#repairs += 1
-        hls.recoverMediaError()
-        return
-      }
-      hls.stopLoad()
-      this.#options.onEvent({ kind: 'failed', failure })
+      this.#repairOrFail(repairable, failure)
+    })
+    // hls.js sees it only when it appends again, and with a full buffer it doesn't.
+    this.#on('error', () => {
+      const { error } = this.#video.nativeEl
+      if (error?.code !== MediaError.MEDIA_ERR_DECODE) return
+      const message = error.message.slice(0, 300)
+      this.#repairOrFail(true, { kind: 'decode', code: 'media-error-3', message })
     })
     this.#on('loadeddata', () => (hls.config.maxMaxBufferLength = MOST_SECONDS))
     this.#on('seeking', () => this.#onSeeking())
     this.#on('pause', () => this.#onPause())
     this.#undo.push(browserClock.every(TICK_MS, () => this.#tick()))
+  }
+
+  /** A decoder that fails once is often well again after the buffer is made anew; a codec it lacks does not come. */
+  #repairOrFail(repairable: boolean, failure: SourceFailure): void {
+    if (repairable && this.#repairs < 2) {
+      this.#repairs += 1
+      this.#hls.recoverMediaError()
+      return
+    }
+    this.#hls.stopLoad()
+    this.#options.onEvent({ kind: 'failed', failure })
   }
 
   #on(type: string, listener: () => void): void {

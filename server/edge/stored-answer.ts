@@ -98,8 +98,8 @@ export function factsOf(
   }
 }
 
-function ofWhole({ 'content-range': _, ...fields }: Fields): Fields {
-  return fields
+function ofWhole(fields: Fields): Fields {
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => name !== 'content-range'))
 }
 
 /** RFC 9111 §3.2: a 304 or HEAD brings newer fields; what describes the stored bytes stays. */

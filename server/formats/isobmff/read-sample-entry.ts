@@ -110,7 +110,7 @@ function readVideo(bytes: Uint8Array, entry: Box): SampleDescription {
   }
 }
 
-/** H.264 as browsers decode it: 8 bits, 4:2:0. */
+/** H.264 of any profile: Chromium decodes 4:4:4 and 10 bits too, and the codec string says it to those that don't. */
 function readAvc(
   config: Uint8Array,
   type: 'avc1' | 'avc3',
@@ -123,13 +123,6 @@ function readAvc(
     return { codec: 'avc', codecString, ...size, pixelAspect: pixelAspect ?? [1, 1] }
   }
   const { picture, codecString } = parseAvcConfig(config)
-  if (picture.chromaFormat > 1 || picture.bitDepth > 8) {
-    const chroma = ['4:0:0', '4:2:0', '4:2:2', '4:4:4'][picture.chromaFormat] ?? ''
-    throw new NearcastError(
-      'media-unsupported',
-      `H.264 with ${chroma} and ${picture.bitDepth} bits is not for browsers, which decode 4:2:0 and 8 bits`,
-    )
-  }
   return {
     codec: 'avc',
     codecString: codecString.replace('avc1', type),
