@@ -7,6 +7,7 @@ import { findProjectRoot } from './config/defaults.ts'
 import { refuseSecondServer } from './config/find-ready.ts'
 import { notesOn } from './config/notes.ts'
 import type { Distribution } from './distribution/types.ts'
+import { openAccessLog } from './edge/access-log.ts'
 import { createEdge } from './edge/create-edge.ts'
 import { listenHttp } from './edge/listen-http.ts'
 import type { SessionInfo } from './ingest/session-state.ts'
@@ -98,9 +99,13 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
       listeners['origin'] = addressOf('http', config.origin.host, face.port)
     }
     if (config.role === 'all' || config.role === 'edge') {
+      const accessLog =
+        config.log.access === undefined ? undefined : openAccessLog(config.log.access, base)
+      if (accessLog) closers.push(() => accessLog.close())
       const edge = createEdge({
         ...base,
         edgeId: sources.edgeId,
+        accessLog: accessLog && ((record) => accessLog.write(record)),
         state: sources.state,
         origins: sources.origin,
       })

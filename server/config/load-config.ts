@@ -43,6 +43,7 @@ export function loadConfig({
     ...withoutSources(settings),
     data: resolve(cwd, settings.data),
     ...(settings.https && { https: withFiles(settings.https, base) }),
+    log: withFile(settings.log, base),
     live: {
       ...settings.live,
       record: settings.live.record === 'off' ? undefined : settings.live.record,
@@ -67,6 +68,10 @@ function withoutSources(settings: Settings) {
     ...rest
   } = settings
   return rest
+}
+
+function withFile({ level, access }: Settings['log'], base: string): Settings['log'] {
+  return access === undefined ? { level } : { level, access: resolve(base, access) }
 }
 
 function withFiles(https: NonNullable<Settings['https']>, base: string) {

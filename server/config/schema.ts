@@ -186,6 +186,11 @@ export const settingsSchema = z.strictObject({
         description: 'Least important line that is written.',
         env: 'NEARCAST_LOG',
       }).default('info'),
+      access: text({
+        description:
+          'File that gets a line for each request of a viewer, in the form of CloudFront’s standard log; it may be moved away at any time.',
+        expected: 'a file',
+      }).optional(),
     })
     .prefault({}),
   origins: z

@@ -13,10 +13,15 @@ import { Flights } from './flights.ts'
 import { type Match, matchRequest } from './match-request.ts'
 import { answerUpgrade } from './answer-upgrade.ts'
 import { Viewer } from './viewer.ts'
+import { FastPath } from './fast-path.ts'
+import type { FastHits } from './listen-http.ts'
+import type { AccessRecord } from './access-record.ts'
 
 export interface Edge {
   handle(request: IncomingMessage, response: ServerResponse): void
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void
+  /** Hits, for the listener to answer from the bytes of a request. */
+  readonly fast: FastHits
 }
 
 const STUCK_MS = 30_000
@@ -53,8 +58,8 @@ export function createEdge(deps: EdgeDeps): Edge {
   }
   const random = deps.random ?? systemRandom
   const prefix = readableToken(random, 10)
-  let count = 0
-  const nextId = () => `${prefix}${(count++).toString(36)}`
+  let ids = 0
+  const nextId = () => `${prefix}${(ids++).toString(36)}`
   const stuckMs = deps.stuckMs ?? STUCK_MS
 
   return {
@@ -68,6 +73,14 @@ export function createEdge(deps: EdgeDeps): Edge {
         deps.log.warn('upgrade failed', { error: describeError(error) })
         socket.destroy()
       })
+    },
+    fast: {
+      path: new FastPath(context),
+      nextId,
+      stuckMs,
+      now: () => deps.clock.now(),
+      monotonic: () => deps.clock.monotonic(),
+      done: (record) => count(context, { edge: deps.edgeId, ...record }),
     },
   }
 }
@@ -130,18 +143,13 @@ function fail(context: EdgeContext, viewer: Viewer, error: unknown): void {
 const CORS_ON_ERRORS = ['Access-Control-Allow-Origin', '*']
 
 /** Counts the request and writes its line when its connection is done with it. */
-function watch({ deps, counters }: EdgeContext, viewer: Viewer): void {
+function watch(context: EdgeContext, viewer: Viewer): void {
+  const { deps } = context
   const startedAt = deps.clock.now()
   const startedMonotonic = deps.clock.monotonic()
   const { request, response } = viewer
-  response.once('close', () => {
-    counters.requests.add()
-    counters.bytes.add(viewer.sentBytes)
-    const { result } = viewer
-    if (result === 'Error') counters.errors.add()
-    else if (result === 'Miss') counters.misses.add()
-    else counters.hits.add()
-    deps.accessLog?.({
+  response.once('close', () =>
+    count(context, {
       at: startedAt,
       edge: deps.edgeId,
       requestId: viewer.id,
@@ -152,14 +160,23 @@ function watch({ deps, counters }: EdgeContext, viewer: Viewer): void {
       status: response.headersSent ? response.statusCode : 0,
       bytes: viewer.sentBytes,
       seconds: (deps.clock.monotonic() - startedMonotonic) / 1000,
-      result,
+      result: viewer.result,
       complete: response.writableFinished,
       referer: request.headers.referer ?? '',
       userAgent: request.headers['user-agent'] ?? '',
       range: request.headers.range ?? '',
       protocol: `HTTP/${request.httpVersion}`,
-    })
-  })
+    }),
+  )
+}
+
+function count({ deps, counters }: EdgeContext, record: AccessRecord): void {
+  counters.requests.add()
+  counters.bytes.add(record.bytes)
+  if (record.result === 'Error') counters.errors.add()
+  else if (record.result === 'Miss') counters.misses.add()
+  else counters.hits.add()
+  deps.accessLog?.(record)
 }
 
 function countersOf({ metrics, cache }: EdgeDeps): EdgeCounters {

@@ -1,7 +1,9 @@
-import { createServer, IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../lib/clock.ts'
 import { listen } from '../lib/listen.ts'
+import { type FastDeps, serveFast } from './fast-connection.ts'
 
 export interface ListenOptions {
   /** `0.0.0.0` and `::` both mean every address, IPv4 and IPv6. */
@@ -10,8 +12,13 @@ export interface ListenOptions {
   readonly port: number
   readonly handle: (request: IncomingMessage, response: ServerResponse) => void
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+  /** Answers hits before node's HTTP server sees them. */
+  readonly fast?: FastHits | undefined
   readonly clock: Clock
 }
+
+/** What the listener does not know itself of answering hits. */
+export type FastHits = Omit<FastDeps, 'keepAliveMs' | 'firstMs'>
 
 export interface HttpListener {
   readonly port: number
@@ -56,6 +63,8 @@ export async function listenHttp(options: ListenOptions): Promise<HttpListener> 
     options.upgrade(request, socket, head)
   })
   server.on('clientError', answerUnreadable)
+  const quick = new Set<Socket>()
+  if (options.fast) letFastAnswer(server, quick, options.fast)
   // A proxy's method; this is no proxy.
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
     socket.end('HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
@@ -67,17 +76,36 @@ export async function listenHttp(options: ListenOptions): Promise<HttpListener> 
       new Promise((resolve) => {
         const cut = options.clock.after(graceMs, () => {
           server.closeAllConnections()
-          for (const socket of upgraded) socket.destroy()
+          for (const socket of [...upgraded, ...quick]) socket.destroy()
         })
         server.close(() => {
           cut[Symbol.dispose]()
           resolve()
         })
         server.closeIdleConnections()
+        for (const socket of quick) if (socket.writableLength === 0) socket.end()
         // They never end by themselves.
         for (const socket of upgraded) socket.destroy()
       }),
   }
+}
+
+/** Connections begin with `fast`; node's own listener gets those that ask for more than hits. */
+function letFastAnswer(server: Server, quick: Set<Socket>, fast: FastHits): void {
+  const [listener] = server.listeners('connection')
+  if (!listener) return
+  server.removeAllListeners('connection')
+  const deps = { ...fast, keepAliveMs: KEEP_ALIVE_MS, firstMs: HEADERS_TIMEOUT_MS }
+  server.on('connection', (socket: Socket) => {
+    const forget = () => quick.delete(socket)
+    quick.add(socket)
+    socket.once('close', forget)
+    serveFast(socket, deps, () => {
+      forget()
+      socket.off('close', forget)
+      listener.call(server, socket)
+    })
+  })
 }
 
 /**

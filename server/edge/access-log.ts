@@ -1,0 +1,128 @@
+import { appendFile, stat } from 'node:fs/promises'
+import type { Clock } from '../lib/clock.ts'
+import { describeError } from '../lib/errors.ts'
+import type { Log } from '../lib/log.ts'
+import type { AccessRecord } from './access-record.ts'
+
+export interface AccessLog {
+  write(record: AccessRecord): void
+  /** Everything written so far is in the file. */
+  close(): Promise<void>
+}
+
+const FLUSH_MS = 500
+const FLUSH_BYTES = 256 * 1024
+/** Waiting for a disk; what comes beyond is counted and not kept. */
+const WAITING_BYTES_MAX = 16 * 1024 * 1024
+
+// CloudFront's standard log, in its order.
+const FIELDS =
+  'date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(Referer) cs(User-Agent) cs-uri-query cs(Cookie) x-edge-result-type x-edge-request-id x-host-header cs-protocol cs-bytes time-taken x-forwarded-for ssl-protocol ssl-cipher x-edge-response-result-type cs-protocol-version fle-status fle-encrypted-fields c-port time-to-first-byte x-edge-detailed-result-type sc-content-type sc-content-len sc-range-start sc-range-end'
+const HEADER = `#Version: 1.0\n#Fields: ${FIELDS}\n`
+
+/**
+ * Appends a line for each request in the form of CloudFront's standard log: tab-separated, `-` for what is empty or not known here. The
+ * file is opened for each batch, so that it may be moved away at any time; a disk that does not keep up costs lines, never memory.
+ */
+export function openAccessLog(
+  file: string,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
+): AccessLog {
+  let waiting: string[] = []
+  let bytes = 0
+  let lost = 0
+  let writing: Promise<void> | undefined
+  let failed = false
+
+  const flush = async (): Promise<void> => {
+    const text = waiting.join('')
+    const count = waiting.length
+    waiting = []
+    bytes = 0
+    try {
+      await appendFile(file, (await isNew(file)) ? HEADER + text : text)
+      failed = false
+    } catch (error) {
+      lost += count
+      if (!failed) log.error('the access log cannot be written', { error: describeError(error) })
+      failed = true
+    }
+    if (lost > 0 && !failed) {
+      log.warn('access log lines were lost', { lines: lost })
+      lost = 0
+    }
+  }
+  const start = () => {
+    if (writing || waiting.length === 0) return
+    writing = flush().finally(() => {
+      writing = undefined
+      if (bytes >= FLUSH_BYTES) start()
+    })
+  }
+  const ticking = clock.every(FLUSH_MS, start)
+
+  return {
+    write(record) {
+      if (bytes > WAITING_BYTES_MAX) {
+        lost += 1
+        return
+      }
+      const line = formatRecord(record)
+      waiting.push(line)
+      bytes += line.length
+      if (bytes >= FLUSH_BYTES) start()
+    },
+    async close() {
+      ticking[Symbol.dispose]()
+      await writing
+      start()
+      await writing
+    },
+  }
+}
+
+async function isNew(file: string): Promise<boolean> {
+  const facts = await stat(file).catch(() => undefined)
+  return facts === undefined || facts.size === 0
+}
+
+/** One line with its end. */
+export function formatRecord(record: AccessRecord): string {
+  const { target, range, result } = record
+  const mark = target.indexOf('?')
+  const stem = mark < 0 ? target : target.slice(0, mark)
+  const query = mark < 0 ? '' : target.slice(mark + 1)
+  const [from = '', to = ''] = /^bytes=(\d*)-(\d*)$/.exec(range)?.slice(1) ?? []
+  const detailed = record.complete ? result : 'ClientCommError'
+  const host = shown(record.host)
+  const seconds = record.seconds.toFixed(3)
+  return `${dateAndTime(record.at)}\t${record.edge}\t${record.bytes}\t${shown(record.address)}\t${shown(record.method)}\t${host}\t${shown(stem)}\t${record.status}\t${shown(record.referer)}\t${shown(record.userAgent)}\t${shown(query)}\t-\t${result}\t${record.requestId}\t${host}\thttp\t-\t${seconds}\t-\t-\t-\t${result}\t${record.protocol}\t-\t-\t-\t-\t${detailed}\t-\t-\t${from || '-'}\t${to || '-'}\n`
+}
+
+let second = Number.NaN
+let secondText = ''
+
+/** `2026-11-22\t23:59:59`, written once a second. */
+function dateAndTime(at: number): string {
+  const now = Math.floor(at / 1000)
+  if (now === second) return secondText
+  const iso = new Date(now * 1000).toISOString()
+  second = now
+  secondText = `${iso.slice(0, 10)}\t${iso.slice(11, 19)}`
+  return secondText
+}
+
+// CloudFront encodes these, and all that would break a line or a terminal.
+const ENCODED = /[^!$&()*+,\-./0-9:;=?@A-Z_a-z]/
+const EACH = /[^!$&()*+,\-./0-9:;=?@A-Z_a-z]/gu
+
+function shown(text: string): string {
+  if (text === '') return '-'
+  if (!ENCODED.test(text)) return text
+  return text.replaceAll(EACH, (character) =>
+    Array.from(
+      Buffer.from(character, 'utf8'),
+      (byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`,
+    ).join(''),
+  )
+}

@@ -1,0 +1,212 @@
+import type { Socket } from 'node:net'
+import type { Reader } from '../cache/reader.ts'
+import type { AccessRecord } from './access-record.ts'
+import type { FastAnswer, FastPath } from './fast-path.ts'
+import { HEAD_BYTES_MAX } from './request-head.ts'
+
+export interface FastDeps {
+  readonly path: FastPath
+  readonly nextId: () => string
+  /** Milliseconds: a viewer that takes no byte for so long is cut. */
+  readonly stuckMs: number
+  readonly keepAliveMs: number
+  /** The first request is to come within this. */
+  readonly firstMs: number
+  readonly now: () => number
+  readonly monotonic: () => number
+  /** Counts and logs an answer. */
+  readonly done: (record: Omit<AccessRecord, 'edge'>) => void
+}
+
+/** Head and body go as one buffer up to this size: one write costs less than two. */
+const JOINED_BYTES_MAX = 16 * 1024
+
+/**
+ * Answers hits on a connection itself, and hands it to `handOver` with the bytes of the first request that is none; from then on node's
+ * HTTP server has it.
+ */
+export function serveFast(
+  socket: Socket,
+  deps: FastDeps,
+  handOver: (socket: Socket) => void,
+): void {
+  let answering = false
+  let ended = false
+
+  const leave = (chunk?: Buffer) => {
+    socket.off('data', onData)
+    socket.off('end', onEnd)
+    socket.off('timeout', onTimeout)
+    socket.off('error', onError)
+    socket.setTimeout(0)
+    socket.pause()
+    if (chunk) socket.unshift(chunk)
+    handOver(socket)
+    socket.resume()
+  }
+  const onData = (chunk: Buffer) => {
+    // The next request came before this answer was out: it waits in the socket.
+    if (answering) {
+      socket.pause()
+      socket.unshift(chunk)
+      return
+    }
+    const answer =
+      chunk.length <= HEAD_BYTES_MAX ? deps.path.find(chunk.toString('latin1')) : undefined
+    if (!answer) {
+      leave(chunk)
+      return
+    }
+    answering = true
+    socket.setTimeout(deps.keepAliveMs)
+    const over = () => {
+      answering = false
+      if (socket.destroyed) return
+      if (ended) socket.end()
+      else if (socket.isPaused()) socket.resume()
+    }
+    if (sendAnswer(socket, deps, answer, over)) answering = false
+  }
+  const onEnd = () => {
+    ended = true
+    if (!answering) socket.end()
+  }
+  const onTimeout = () => socket.destroy()
+  // 'close' follows; who sent it has gone.
+  const onError = () => socket.destroy()
+  socket.on('data', onData)
+  socket.on('end', onEnd)
+  socket.on('timeout', onTimeout)
+  socket.on('error', onError)
+  socket.setTimeout(deps.firstMs)
+}
+
+/** True when all of it went out at once; else `over` is called when it has, or the viewer has gone. */
+function sendAnswer(socket: Socket, deps: FastDeps, answer: FastAnswer, over: () => void): boolean {
+  const id = deps.nextId()
+  const head = `${answer.head}${id}\r\n\r\n`
+  const { generation } = answer.object
+  const at = deps.now()
+  const began = deps.monotonic()
+  const record = (bytes: number, complete: boolean) => {
+    const { target, headers } = answer.request
+    deps.done({
+      at,
+      requestId: id,
+      address: socket.remoteAddress ?? '',
+      method: 'GET',
+      host: text(headers['host']),
+      target,
+      status: 200,
+      bytes,
+      seconds: (deps.monotonic() - began) / 1000,
+      result: 'Hit',
+      complete,
+      referer: text(headers['referer']),
+      userAgent: text(headers['user-agent']),
+      range: '',
+      protocol: 'HTTP/1.1',
+    })
+  }
+  const first = answer.size === 0 ? undefined : generation.sliceAt(0)
+  first?.touch()
+  if (!first || first.filled >= answer.size) {
+    const flowing = writeWhole(socket, head, first?.bytes.subarray(0, answer.size))
+    if (flowing) {
+      record(answer.size, true)
+      return true
+    }
+    socket.setTimeout(deps.stuckMs)
+    drainedOrClosed(socket, () => {
+      socket.setTimeout(deps.keepAliveMs)
+      record(answer.size, !socket.destroyed)
+      over()
+    })
+    return false
+  }
+  const reader = generation.read(0, answer.size, answer.source())
+  void sendReader(socket, deps, head, reader).then((sent) => {
+    record(sent, sent === answer.size)
+    over()
+  })
+  return false
+}
+
+function writeWhole(socket: Socket, head: string, body: Uint8Array | undefined): boolean {
+  if (!body) return socket.write(head, 'latin1')
+  if (body.length <= JOINED_BYTES_MAX) {
+    const whole = Buffer.allocUnsafe(head.length + body.length)
+    whole.write(head, 'latin1')
+    whole.set(body, head.length)
+    return socket.write(whole)
+  }
+  socket.cork()
+  socket.write(head, 'latin1')
+  const flowing = socket.write(body)
+  socket.uncork()
+  return flowing
+}
+
+/** Bytes of the body handed to the connection. A body that can't be completed cuts it. */
+async function sendReader(
+  socket: Socket,
+  deps: FastDeps,
+  head: string,
+  reader: Reader,
+): Promise<number> {
+  let sent = 0
+  const leave = () => reader.close()
+  socket.once('close', leave)
+  try {
+    socket.cork()
+    socket.write(head, 'latin1')
+    let corked = true
+    while (!reader.done && !socket.destroyed) {
+      const bytes = reader.take()
+      if (!bytes) {
+        await reader.ready()
+        continue
+      }
+      sent += bytes.length
+      const flowing = socket.write(bytes)
+      if (corked) socket.uncork()
+      corked = false
+      if (!flowing) await drained(socket, deps)
+    }
+  } catch {
+    // The origin could not give again what was given up: the viewer sees a cut connection, never a wrong body.
+    socket.destroy()
+  } finally {
+    socket.off('close', leave)
+    reader.close()
+  }
+  return sent
+}
+
+function drained(socket: Socket, deps: FastDeps): Promise<void> {
+  return new Promise((resolve) => {
+    socket.setTimeout(deps.stuckMs)
+    drainedOrClosed(socket, () => {
+      socket.setTimeout(deps.keepAliveMs)
+      resolve()
+    })
+  })
+}
+
+function drainedOrClosed(socket: Socket, next: () => void): void {
+  if (socket.destroyed) {
+    next()
+    return
+  }
+  const done = () => {
+    socket.off('drain', done)
+    socket.off('close', done)
+    next()
+  }
+  socket.on('drain', done)
+  socket.on('close', done)
+}
+
+function text(value: string | readonly string[] | undefined): string {
+  return typeof value === 'string' ? value : ''
+}
