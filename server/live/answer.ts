@@ -5,7 +5,7 @@ import { type ErrorCode, ERRORS, NearcastError } from '../lib/errors.ts'
 import { type LiveResource, type MediaPlaylistName, readLiveAddress } from './address.ts'
 import { isReached, isTooFarAhead, readDirectives } from './directives.ts'
 import { type Rendered, WindowPlaylists } from './playlists.ts'
-import { nextPart, type Rendition } from './segment.ts'
+import { nextPart, type Part, type Rendition } from './segment.ts'
 import type { LiveWindow } from './window.ts'
 
 /** Gives the window of a live stream; undefined when nobody sends it. May change while a request waits. */
@@ -18,6 +18,8 @@ export interface AnswerDeps {
 
 /** How long the first viewers of a stream that is about to start are held before they are told that it is not live. */
 export const START_WAIT_MS = 5000
+/** How long a request waits for media that a new replica knows of and does not have yet. */
+const LATE_WAIT_MS = 10_000
 
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
 
@@ -123,14 +125,10 @@ class Answer {
     const segment = find()
     if (index === undefined) {
       if (!segment || segment.open || segment.gap) return this.#gone(`segment ${sequence}`)
-      return this.#mediaMessage(
-        window,
-        rendition,
-        segment.parts.map((part) => part.bytes),
-      )
+      return this.#whole(window, rendition, segment.parts)
     }
     const part = segment?.parts[index]
-    if (part) return this.#mediaMessage(window, rendition, part.bytes)
+    if (part) return this.#whole(window, rendition, [part])
     const next = nextPart(rendition)
     const hinted = next.sequence === sequence && next.index === index && !window.ended
     if (!hinted) return this.#gone(`part ${sequence}.${index}`)
@@ -141,9 +139,20 @@ class Answer {
       return w.ended || !now || now.sequence !== sequence || now.index !== index
     })
     const came = find()?.parts[index]
-    return came
-      ? this.#mediaMessage(window, rendition, came.bytes)
-      : this.#gone(`part ${sequence}.${index}`)
+    return came ? this.#whole(window, rendition, [came]) : this.#gone(`part ${sequence}.${index}`)
+  }
+
+  /** In a replica that was just opened, media of older segments is named before it is there. */
+  async #whole(
+    window: LiveWindow,
+    rendition: Rendition,
+    parts: readonly Part[],
+  ): Promise<OriginMessage> {
+    const isHere = () => parts.every((part) => part.bytes !== undefined)
+    if (!isHere()) await this.#until(window, LATE_WAIT_MS, isHere)
+    const body = parts.flatMap(({ bytes }) => (bytes ? [bytes] : []))
+    if (body.length < parts.length) return failure('unavailable', 'the media has not come yet')
+    return this.#mediaMessage(window, rendition, body)
   }
 
   /** The window once it has something to play, of this rendition or of all; a stream that just connected gets a moment. */

@@ -8,6 +8,7 @@ import type { Log } from '../lib/log.ts'
 import { readTail, writeTailEvent, writeTailHead } from './tail.ts'
 import { LiveWindow, type WindowLimits } from './window.ts'
 import type { WindowEvent } from './window-event.ts'
+import { snapshotOf } from './window-snapshot.ts'
 
 const SUFFIX = '.window'
 /** Players of a stream that stood still longer than this have given up. */
@@ -33,7 +34,7 @@ export async function saveWindows(
 async function saveWindow(folder: string, window: LiveWindow, at: number): Promise<void> {
   const name = createHash('sha256').update(window.name).digest('hex').slice(0, 32)
   const path = join(folder, `${name}${SUFFIX}`)
-  const events: readonly WindowEvent[] = [...window.snapshot(), { kind: 'saved', at }]
+  const events: readonly WindowEvent[] = [...snapshotOf(window), { kind: 'saved', at }]
   const file = await open(`${path}.new`, 'w', 0o600)
   try {
     await file.writev([writeTailHead()])

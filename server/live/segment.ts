@@ -5,7 +5,9 @@ export interface Part {
   readonly durationSeconds: number
   readonly independent: boolean
   readonly samples: number
-  readonly bytes: Uint8Array
+  readonly byteLength: number
+  /** undefined in a replica while they are on their way. */
+  readonly bytes: Uint8Array | undefined
 }
 
 export interface Segment {

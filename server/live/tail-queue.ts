@@ -2,6 +2,7 @@ import type { Clock } from '../lib/clock.ts'
 import { NearcastError } from '../lib/errors.ts'
 import { writeTailEvent, writeTailHead } from './tail.ts'
 import type { LiveWindow } from './window.ts'
+import { recentOf } from './window-snapshot.ts'
 import type { WindowEvent } from './window-event.ts'
 
 /** What a tail may have waiting beyond its snapshot: about 20 s at 12 Mbit/s. */
@@ -11,8 +12,8 @@ export const TAIL_QUEUE_BYTES_MAX = 32 * 1024 * 1024
 export const BEAT_MS = 5000
 
 /**
- * A window as bytes: what it holds now, then each change as it happens, until it ends or the reader is too slow. The
- * bytes stay the window's own.
+ * A window as bytes: what it holds now, then each change as it happens, until it ends or the reader is too slow. Media of
+ * older segments comes when nothing newer waits. The bytes stay the window's own.
  */
 export async function* tailOf(
   window: LiveWindow,
@@ -38,7 +39,8 @@ export async function* tailOf(
     wake()
   }
   // The first beat says that the snapshot is whole: before it a replica shows nothing.
-  const snapshot: readonly WindowEvent[] = [...window.snapshot(), { kind: 'beat' }]
+  const { events, owed } = recentOf(window)
+  const snapshot: readonly WindowEvent[] = [...events, { kind: 'beat' }]
   const head = [writeTailHead(), ...snapshot.flatMap(writeTailEvent)]
   using _listening = window.listen(add)
   using _beat = clock.every(BEAT_MS, () => add({ kind: 'beat' }))
@@ -53,6 +55,12 @@ export async function* tailOf(
       queue = []
       bytes = 0
       yield* pieces
+      if (queue.length > 0 || failure) continue
+      const older = owed.next()
+      if (!older.done) {
+        yield* writeTailEvent(older.value)
+        continue
+      }
       if (ended && queue.length === 0) return
       if (queue.length === 0 && !failure && !signal.aborted) {
         await new Promise<void>((resolve) => {

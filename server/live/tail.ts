@@ -11,6 +11,8 @@ const MAGIC = Buffer.from('NCTAIL1\n', 'latin1')
 const JSON_MAX = 64 * 1024
 /** A part is at most 32 MiB of samples and a header for each. */
 const MEDIA_MAX = 48 * 1024 * 1024
+/** Of a segment whose media follows; one of more parts is sent in full. */
+const PARTS_MAX = 1000
 
 const name = z.string().min(1).max(200)
 const rendition = z.string().regex(/^[a-z][a-z0-9]{0,31}$/)
@@ -68,6 +70,20 @@ const eventSchema = z.discriminatedUnion('kind', [
     independent: z.boolean(),
     samples: count,
   }),
+  z.object({
+    kind: z.literal('past'),
+    rendition,
+    sequence: count,
+    epoch,
+    init: uri,
+    startedAt: time,
+    discontinuity: z.boolean(),
+    discontinuitySequence: count,
+    parts: z
+      .array(z.tuple([seconds, z.boolean(), count, z.int().min(0).max(MEDIA_MAX)]))
+      .max(PARTS_MAX),
+  }),
+  z.object({ kind: z.literal('fill'), rendition, sequence: count, index: count }),
   z.object({ kind: z.literal('close'), rendition, sequence: count }),
   z.object({ kind: z.literal('retire'), rendition }),
   z.object({ kind: z.literal('end') }),
@@ -82,7 +98,7 @@ export function writeTailHead(): Uint8Array {
 
 /** An event as the buffers to send; its media is not copied. */
 export function writeTailEvent(event: WindowEvent): readonly Uint8Array[] {
-  const media = event.kind === 'part' || event.kind === 'init' ? event.bytes : undefined
+  const media = 'bytes' in event ? event.bytes : undefined
   const json = Buffer.from(
     JSON.stringify(event, (key, value) => (key === 'bytes' ? undefined : value)),
   )
@@ -131,7 +147,8 @@ function readEvent(reader: ByteReader): WindowEvent | undefined {
   if (!parsed.success) throw broken(`an event that is none: ${parsed.error.issues[0]?.message}`)
   const event = parsed.data
   const media = reader.take(mediaLength)
-  if (event.kind === 'part' || event.kind === 'init') return { ...event, bytes: media }
+  if (event.kind === 'part' || event.kind === 'init' || event.kind === 'fill')
+    return { ...event, bytes: media }
   if (mediaLength > 0) throw broken(`media behind ${event.kind}`)
   return event
 }

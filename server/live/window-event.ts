@@ -72,6 +72,25 @@ export type WindowEvent =
       readonly samples: number
       readonly bytes: Uint8Array
     }
+  /** A closed segment of a snapshot whose media follows, a `fill` for each part: seconds, independent, samples, bytes. */
+  | {
+      readonly kind: 'past'
+      readonly rendition: RenditionId
+      readonly sequence: number
+      readonly epoch: string
+      readonly init: string
+      readonly startedAt: number
+      readonly discontinuity: boolean
+      readonly discontinuitySequence: number
+      readonly parts: readonly (readonly [number, boolean, number, number])[]
+    }
+  | {
+      readonly kind: 'fill'
+      readonly rendition: RenditionId
+      readonly sequence: number
+      readonly index: number
+      readonly bytes: Uint8Array
+    }
   | { readonly kind: 'close'; readonly rendition: RenditionId; readonly sequence: number }
   /** The stream has this rendition no longer. */
   | { readonly kind: 'retire'; readonly rendition: RenditionId }
@@ -84,3 +103,5 @@ export type WindowEvent =
 
 export type SegmentEvent = Extract<WindowEvent, { kind: 'segment' }>
 export type PartEvent = Extract<WindowEvent, { kind: 'part' }>
+export type PastEvent = Extract<WindowEvent, { kind: 'past' }>
+export type FillEvent = Extract<WindowEvent, { kind: 'fill' }>

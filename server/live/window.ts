@@ -9,7 +9,9 @@ import {
   type Segment,
 } from './segment.ts'
 import type {
+  FillEvent,
   PartEvent,
+  PastEvent,
   RenditionFacts,
   RenditionId,
   SegmentEvent,
@@ -31,8 +33,11 @@ const SEGMENTS_MAX = 50_000
 const PARTS_MAX = 10_000
 const RENDITIONS_MAX = 64
 
+interface MutablePart extends Part {
+  bytes: Uint8Array | undefined
+}
 interface MutableSegment extends Segment {
-  parts: Part[]
+  parts: MutablePart[]
   durationSeconds: number
   byteLength: number
   open: boolean
@@ -118,7 +123,8 @@ export class LiveWindow {
   /** Throws `origin-failed` when the event doesn't follow from what was applied before. */
   apply(event: WindowEvent): void {
     this.#change(event)
-    this.version++
+    // Nothing rendered changes when the media arrives that was named before.
+    if (event.kind !== 'fill') this.version++
     for (const listener of this.#listeners) listener(event)
     this.#wake()
   }
@@ -144,34 +150,6 @@ export class LiveWindow {
   release(): void {
     for (const waiter of this.#waiters) waiter.resolve()
     this.#waiters.clear()
-  }
-
-  /** The events that make another window like this one, with the segments of the main playlist; rewinding begins there. */
-  snapshot(): readonly WindowEvent[] {
-    const events: WindowEvent[] = [
-      {
-        kind: 'open',
-        id: this.id,
-        name: this.name,
-        bornAt: this.bornAt,
-        windowSeconds: this.windowSeconds,
-        dvrSeconds: this.dvrSeconds,
-      },
-    ]
-    if (this.partTargetSeconds !== undefined)
-      events.push({ kind: 'pace', partTargetSeconds: this.partTargetSeconds })
-    if (this.currentTarget !== undefined)
-      events.push({
-        kind: 'promise',
-        targets: this.targets,
-        current: this.currentTarget,
-        floor: this.targetFloor,
-      })
-    if (this.epoch !== '') events.push({ kind: 'publish', epoch: this.epoch })
-    for (const rendition of this.#renditions.values())
-      events.push(...snapshotOf(rendition, this.windowSeconds))
-    if (this.ended) events.push({ kind: 'end' })
-    return events
   }
 
   #isPlayable(rendition: Rendition): boolean {
@@ -204,6 +182,12 @@ export class LiveWindow {
         return
       case 'part':
         this.#addPart(event)
+        return
+      case 'past':
+        this.#addPast(event)
+        return
+      case 'fill':
+        this.#fill(event)
         return
       case 'close':
         this.#closeSegment(event.rendition, event.sequence)
@@ -275,7 +259,10 @@ export class LiveWindow {
     if (!segment || event.sequence < segment.sequence) return
     if (event.sequence > segment.sequence)
       throw broken(`part of segment ${event.sequence} in segment ${segment.sequence}`)
-    if (event.index < segment.parts.length) return
+    if (event.index < segment.parts.length) {
+      this.#fill(event)
+      return
+    }
     if (event.index > segment.parts.length || event.index >= PARTS_MAX || !segment.open)
       throw broken(`part ${event.index} does not fit segment ${event.sequence}`)
     segment.parts.push({
@@ -283,12 +270,48 @@ export class LiveWindow {
       durationSeconds: event.durationSeconds,
       independent: event.independent,
       samples: event.samples,
+      byteLength: event.bytes.length,
       bytes: event.bytes,
     })
-    segment.durationSeconds += event.durationSeconds
-    segment.byteLength += event.bytes.length
-    this.byteLength += event.bytes.length
+    this.#grow(segment, event.durationSeconds, event.bytes.length)
     this.#evictByBytes()
+  }
+
+  /** Its media counts from now on: it was asked for and comes. */
+  #addPast(event: PastEvent): void {
+    this.#addSegment({ ...event, kind: 'segment', gapSeconds: 0 })
+    const segment = this.#find(event.rendition).segments.at(-1)
+    if (!segment?.open || segment.sequence !== event.sequence) return
+    for (const [index, part] of event.parts.entries()) {
+      if (index < segment.parts.length) continue
+      const [durationSeconds, independent, samples, byteLength] = part
+      segment.parts.push({
+        index,
+        durationSeconds,
+        independent,
+        samples,
+        byteLength,
+        bytes: undefined,
+      })
+      this.#grow(segment, durationSeconds, byteLength)
+    }
+    this.#evictByBytes()
+    this.#closeSegment(event.rendition, event.sequence)
+  }
+
+  #fill({ rendition, sequence, index, bytes }: FillEvent | PartEvent): void {
+    const segment = this.#find(rendition).segments.findLast((one) => one.sequence === sequence)
+    const part = segment?.parts[index]
+    if (!part || part.bytes) return
+    if (bytes.length !== part.byteLength)
+      throw broken(`part ${index} of segment ${sequence} has ${bytes.length} bytes`)
+    part.bytes = bytes
+  }
+
+  #grow(segment: MutableSegment, seconds: number, bytes: number): void {
+    segment.durationSeconds += seconds
+    segment.byteLength += bytes
+    this.byteLength += bytes
   }
 
   #closeSegment(id: RenditionId, sequence: number): void {
@@ -344,40 +367,6 @@ export class LiveWindow {
       waiter.resolve()
     }
   }
-}
-
-function snapshotOf(rendition: MutableRendition, windowSeconds: number): readonly WindowEvent[] {
-  const events: WindowEvent[] = []
-  const id = rendition.id
-  const { facts } = rendition
-  const segments = rendition.segments.slice(firstListed(rendition.segments, windowSeconds))
-  const used = new Set(segments.map((segment) => segment.init)).add(rendition.init)
-  for (const [uri, bytes] of rendition.inits) {
-    if (used.has(uri) && uri !== rendition.init)
-      events.push({ kind: 'init', rendition: id, uri, facts, bytes })
-  }
-  const init = rendition.inits.get(rendition.init)
-  if (init) events.push({ kind: 'init', rendition: id, uri: rendition.init, facts, bytes: init })
-  for (const segment of segments) {
-    const { sequence, epoch, startedAt, discontinuity, discontinuitySequence } = segment
-    const gapSeconds = segment.gap ? segment.durationSeconds : 0
-    events.push({
-      kind: 'segment',
-      rendition: id,
-      sequence,
-      epoch,
-      init: segment.init,
-      startedAt,
-      discontinuity,
-      discontinuitySequence,
-      gapSeconds,
-    })
-    for (const part of segment.parts)
-      events.push({ kind: 'part', rendition: id, sequence, ...part })
-    if (!segment.open && !segment.gap) events.push({ kind: 'close', rendition: id, sequence })
-  }
-  if (rendition.retired) events.push({ kind: 'retire', rendition: id })
-  return events
 }
 
 function broken(message: string): NearcastError {

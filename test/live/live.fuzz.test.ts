@@ -57,6 +57,68 @@ test('a tail with broken bytes is refused, and nothing else happens', async () =
   )
 })
 
+test('media that is named before it comes may be anything, and the window stays within its bytes', async () => {
+  const part = fc.tuple(
+    fc.double({ min: 0, max: 10, noNaN: true }),
+    fc.boolean(),
+    fc.nat(100),
+    fc.oneof(fc.nat(20), fc.nat(2 ** 25)),
+  )
+  const sequence = fc.nat(12)
+  const event: fc.Arbitrary<WindowEvent> = fc.oneof(
+    fc.record({
+      kind: fc.constant('past' as const),
+      rendition: fc.constant('video'),
+      sequence,
+      epoch: fc.constant('e'),
+      init: fc.constant('e/video-init.mp4'),
+      startedAt: fc.nat(),
+      discontinuity: fc.boolean(),
+      discontinuitySequence: fc.nat(),
+      parts: fc.array(part, { maxLength: 5 }),
+    }),
+    fc.record({
+      kind: fc.constant('fill' as const),
+      rendition: fc.constant('video'),
+      sequence,
+      index: fc.nat(6),
+      bytes: fc.uint8Array({ maxLength: 20 }),
+    }),
+    fc.record({
+      kind: fc.constant('close' as const),
+      rendition: fc.constant('video'),
+      sequence,
+    }),
+  )
+  const facts = { kind: 'video', codecString: 'avc1', width: 1, height: 1, channels: 0 } as const
+  await fc.assert(
+    fc.asyncProperty(fc.array(event, { maxLength: 30 }), async (events) => {
+      const limits = { bytes: 1000 }
+      const window = new LiveWindow(
+        { kind: 'open', id: 'w', name: 'main', bornAt: 0, windowSeconds: 60, dvrSeconds: 60 },
+        limits,
+      )
+      window.apply({
+        kind: 'init',
+        rendition: 'video',
+        uri: 'e/video-init.mp4',
+        facts: { ...facts, language: '' },
+        bytes: new Uint8Array(1),
+      })
+      try {
+        const sent = [writeTailHead(), ...events.flatMap(writeTailEvent)]
+        for await (const one of readTail(sent)) window.apply(one)
+      } catch (error) {
+        if (!hasCode(error, 'origin-failed')) throw error
+      }
+      const segments = window.rendition('video')?.segments ?? []
+      // The newest segment alone may be larger than the bound.
+      if (segments.length > 1) expect(window.byteLength).toBeLessThanOrEqual(limits.bytes)
+    }),
+    { numRuns: FUZZ_RUNS },
+  )
+})
+
 test('no bytes at all make the tail reader fail in another way', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.uint8Array({ maxLength: 400 })), async (chunks) => {

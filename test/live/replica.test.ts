@@ -12,6 +12,9 @@ const MEDIA = await makeLiveMedia({ seconds: 20, gop: 30 })
 class Edge {
   readonly replicas: LiveReplicas
   opened = 0
+  /** Came over tails. */
+  bytes = 0
+  readonly kinds: string[] = []
   broken = false
   /** Bytes come no further while this is pending. */
   stalled: Promise<void> | undefined
@@ -41,8 +44,12 @@ class Edge {
 
   async *#stalling(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     for await (const chunk of bytes) {
+      this.bytes += chunk.length
+      const text = Buffer.from(chunk).toString('latin1', 8, 200)
+      const [, kind] = /^\{"kind":"(\w+)"/.exec(text) ?? []
+      if (kind !== undefined) this.kinds.push(kind)
       yield chunk
-      if (this.stallsAt.test(Buffer.from(chunk).toString('latin1', 8, 200))) await this.stalled
+      if (this.stallsAt.test(text)) await this.stalled
     }
   }
 
@@ -119,6 +126,59 @@ describe('a replica', () => {
     expect(copy.text).toBe(origin.text)
     const early = await edge.get('/live/main/video-t1.m3u8?_HLS_msn=99')
     expect(early.status).toBe(400)
+  })
+
+  test('answers its first playlist when the newest segments are there, not the whole window', async () => {
+    const live = await LiveFixture.open()
+    const publisher = live.publish()
+    await publisher.send(MEDIA, 0, 19_500)
+    const edge = new Edge(live)
+    const held = deferred()
+    edge.stalled = held.promise
+    edge.stallsAt = /"kind":"fill"/
+    const playlist = await edge.get('/live/main/video-t1.m3u8')
+    const window = await live.get('/live/main/video-t1.m3u8')
+    expect(playlist.text).toBe(window.text)
+    const { segments } = readMedia(playlist)
+    const [first, second] = segments.filter(({ gap }) => !gap)
+    let windowBytes = 0
+    for (const { uri } of segments)
+      windowBytes += uri === undefined ? 0 : (await live.get(`/live/main/${uri}`)).body.length
+    expect(edge.bytes).toBeLessThan(windowBytes / 3)
+    // The newest can be had at once, the oldest when its media is there; what happens meanwhile overtakes that.
+    const newest = segments.findLast(({ uri }) => uri !== undefined)
+    expect((await edge.get(`/live/main/${newest?.uri}`)).status).toBe(200)
+    const old = edge.get(`/live/main/${first?.uri}`)
+    expect(await answered(old)).toBeUndefined()
+    await publisher.send(MEDIA, 19_500, 19_800)
+    held.resolve()
+    const kinds = edge.kinds.length
+    const next = await edge.get('/live/main/video-t1.m3u8?_HLS_msn=20&_HLS_part=2')
+    expect(readMedia(next).segments.at(-1)?.parts).toHaveLength(3)
+    expect((await old).body.equals((await live.get(`/live/main/${first?.uri}`)).body)).toBe(true)
+    expect((await edge.get(`/live/main/${second?.uri}`)).status).toBe(200)
+    expect(edge.kinds.slice(kinds, kinds + 2)).toEqual(['part', 'part'])
+    await settle()
+    await expectSame(live, edge)
+  })
+
+  test('whose tail breaks before all older media is there gets the rest from the next one', async () => {
+    const live = await LiveFixture.open()
+    const publisher = live.publish()
+    await publisher.send(MEDIA, 0, 12_500)
+    const edge = new Edge(live)
+    const held = deferred()
+    edge.stalled = held.promise
+    edge.stallsAt = /"kind":"fill"/
+    await edge.get('/live/main/index.m3u8')
+    edge.cut()
+    held.resolve()
+    await settle()
+    await live.clock.advance(500)
+    await publisher.send(MEDIA, 12_500, 14_000)
+    await settle()
+    expect(edge.opened).toBe(2)
+    await expectSame(live, edge)
   })
 
   test('opens one tail for all viewers of a stream, and closes it when they have gone', async () => {
