@@ -121,6 +121,12 @@ export class HashIndex {
     return (length & VISITED) !== 0
   }
 
+  clear(): void {
+    this.#shards.fill(undefined)
+    this.#size = 0
+    this.#bytes = 0
+  }
+
   #shardOf(hash: KeyHash): Shard | undefined {
     return this.#shards[hash.high >>> (32 - SHARD_BITS)]
   }
