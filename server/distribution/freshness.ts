@@ -111,7 +111,18 @@ export function currentAge(facts: ResponseFacts, now: number): number {
   return initialAge(facts) + Math.max(0, now - facts.responseTime) / 1000
 }
 
+const initialAges = new WeakMap<ResponseFacts, number>()
+
 function initialAge(facts: ResponseFacts): number {
+  let age = initialAges.get(facts)
+  if (age === undefined) {
+    age = ageOnArrival(facts)
+    initialAges.set(facts, age)
+  }
+  return age
+}
+
+function ageOnArrival(facts: ResponseFacts): number {
   const { responseFields, requestTime, responseTime } = facts
   const date = parseHttpDate(fieldLine(responseFields, 'date'), responseTime) ?? responseTime
   const apparent = Math.max(0, Math.floor((responseTime - date) / 1000))

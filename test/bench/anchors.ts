@@ -99,11 +99,13 @@ async function running(name: string, port: number, process: ChildProcess): Promi
   for (let tries = 0; ; tries += 1) {
     if (process.exitCode !== null) throw new Error(`${name} ended with ${process.exitCode}`)
     const answered = await fetch(`http://127.0.0.1:${port}/1k`)
-      .then((response) => response.arrayBuffer())
-      .then(() => true)
+      .then(async (response) => (await response.arrayBuffer(), response.ok))
       .catch(() => false)
     if (answered) break
-    if (tries > 100) throw new Error(`${name} does not answer`)
+    if (tries > 100) {
+      process.kill('SIGKILL')
+      throw new Error(`${name} does not answer`)
+    }
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
   return {

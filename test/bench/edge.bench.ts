@@ -21,8 +21,8 @@ import { list, median, report, type Row } from './report.ts'
 // The hit path beside nginx, Varnish and a bare node:http handler in the same run: requests per CPU second of the server's processes,
 // server on one core, wrk on the other, 32 connections. Ratios, since the machine is shared.
 const SIZES = { '/1k': 1024, '/200k': 200 * 1024, '/2m': 2 * 1024 * 1024 } as const
-const ROUNDS = 5
-const SECONDS = 3
+const ROUNDS = 4
+const SECONDS = 2
 /** Of nginx's proxy_cache, by size. */
 const OF_NGINX = { '/1k': 0.8, '/200k': 0.65, '/2m': 0.8 } as const
 const run = promisify(execFile)
@@ -65,17 +65,22 @@ if (has('nginx')) anchors.push(await startNginx(folder, originPort))
 if (has('varnishd')) anchors.push(await startVarnish(folder, originPort))
 
 const measured = new Map<string, number[]>()
-for (let round = 0; round < ROUNDS; round += 1)
-  for (const path of Object.keys(SIZES))
-    for (const anchor of anchors) {
-      const name = `${anchor.name} ${path}`
-      const rates = measured.get(name) ?? []
-      measured.set(name, rates)
-      // The first round warms.
-      const rate = await requestsPerCpuSecond(anchor, path, round === 0 ? 1 : SECONDS)
-      if (round > 0) rates.push(rate)
-    }
-const rate = (name: string, path: string) => median(measured.get(`${name} ${path}`) ?? [])
+try {
+  // The first round warms.
+  for (let round = 0; round <= ROUNDS; round += 1)
+    for (const path of Object.keys(SIZES))
+      for (const anchor of anchors) {
+        const name = `${anchor.name} ${path}`
+        const rates = measured.get(name) ?? []
+        measured.set(name, rates)
+        const rate = await requestsPerCpuSecond(anchor, path, round === 0 ? 1 : SECONDS)
+        if (round > 0) rates.push(rate)
+      }
+} finally {
+  for (const anchor of anchors) await anchor.stop()
+  origin.close()
+  await rm(folder, { recursive: true, force: true })
+}
 console.table(
   anchors.map(({ name }) => ({
     server: name,
@@ -83,9 +88,10 @@ console.table(
   })),
 )
 report(rows())
-for (const anchor of anchors) await anchor.stop()
-origin.close()
-await rm(folder, { recursive: true, force: true })
+
+function rate(name: string, path: string): number {
+  return median(measured.get(`${name} ${path}`) ?? [])
+}
 
 function rows(): Row[] {
   const found: Row[] = []
