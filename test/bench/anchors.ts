@@ -42,7 +42,7 @@ export async function startNginx(folder: string, origin: number): Promise<Anchor
   const at = (name: string) => join(folder, 'nginx', name)
   writeFileSync(
     at('nginx.conf'),
-    `daemon off; worker_processes 1; pid ${at('pid')}; error_log ${at('error.log')};
+    `${process.getuid?.() === 0 ? 'user root; ' : ''}daemon off; worker_processes 1; pid ${at('pid')}; error_log ${at('error.log')};
 events { worker_connections 1024; }
 http {
   access_log ${at('access.log')};
@@ -57,8 +57,8 @@ http {
 }
 `,
   )
-  const process = spawnPinned('nginx', ['-c', at('nginx.conf'), '-e', at('error.log')])
-  return running('nginx', port, process)
+  const child = spawnPinned('nginx', ['-c', at('nginx.conf'), '-e', at('error.log')])
+  return running('nginx', port, child)
 }
 
 /** Varnish 7 in memory; its log is in shared memory, always on. */
