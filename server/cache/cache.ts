@@ -90,6 +90,11 @@ export class Cache implements Room {
   store(
     key: string,
     vary: readonly string[],
+  /** Every answer held hot. Others may come and go between two of them. */
+  *each(): Generator<StoredObject, void, undefined> {
+    for (const { variants } of this.#entries.values()) yield* variants.values()
+  }
+
     requestFields: StoredFields,
     facts: ObjectFacts,
     generation: Generation,

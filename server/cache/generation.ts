@@ -101,6 +101,10 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     this.moved()
     return reader
   }
+  /** Bytes of it that are here. */
+  get heldBytes(): number {
+    return this.#grid.filledBytes
+  }
 
   /** True when every byte from `start` to before `end` is here now. */
   holds(start: number, end: number): boolean {

@@ -13,6 +13,12 @@ export class SliceGrid {
     return this.#cells.size === 0
   }
 
+  get filledBytes(): number {
+    let bytes = 0
+    for (const slice of this.all()) bytes += slice.filled
+    return bytes
+  }
+
   /** First byte of the cell that holds this position. */
   cellStart(position: number): number {
     return position - (position % this.#sliceBytes)

@@ -28,9 +28,23 @@ export interface ObjectFacts {
   /** Names and values in turn, ready to be sent to any viewer. */
   readonly flat: readonly string[]
   readonly stamp: ChangeStamp
+  /** Names the origin gave it for invalidations, in lower case. */
+  readonly tags?: readonly string[] | undefined
   /** The origin gave no answer but this failure. */
   readonly failure?: NearcastError | undefined
 }
+
+/** What the invalidations said of an object, and in which state they were: it holds for these facts while they are in it. */
+export interface CheckedValidity {
+  readonly facts: ObjectFacts
+  readonly log: object
+  readonly local: object
+  readonly validity:
+    | { readonly kind: 'valid' }
+    | { readonly kind: 'gone' }
+    | { readonly kind: 'stale'; readonly since: number }
+}
+
 
 /** One answer of an origin under its key and variant. A 304 replaces the facts; the bytes belong to the generation. */
 export class StoredObject extends Evictable {
@@ -46,6 +60,7 @@ export class StoredObject extends Evictable {
     owner: { objectEvicted(object: StoredObject): void },
     key: string,
     variant: string,
+  checked: CheckedValidity | undefined = undefined
     facts: ObjectFacts,
     generation: Generation,
   ) {

@@ -35,6 +35,7 @@ export interface OpenedChangeFile {
 const PRIVATE = 0o600
 // Compaction keeps it far below; more is not ours.
 const FILE_BYTES_MAX = 256 * 1024 * 1024
+const LINES_AT_ONCE = 500
 
 export async function openChangeFile(
   path: string,
@@ -131,11 +132,10 @@ class AppendedFile implements ChangeFile {
 
   async replace(header: ChangeFileHeader, changes: readonly Change[]): Promise<void> {
     const temporary = `${this.#path}.new`
-    const text = [header, ...changes].map((line) => `${JSON.stringify(line)}\n`).join('')
     const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants
     const handle = await open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, PRIVATE)
     try {
-      await handle.writeFile(text)
+      for (const lines of linesOf(header, changes)) await handle.appendFile(lines)
       await handle.sync()
       await rename(temporary, this.#path)
     } catch (error) {
@@ -144,7 +144,7 @@ class AppendedFile implements ChangeFile {
     }
     const former = this.#handle
     this.#handle = handle
-    this.#size = Buffer.byteLength(text)
+    this.#size = (await handle.stat()).size
     await former.close()
     await syncFolder(dirname(this.#path))
   }
@@ -152,6 +152,16 @@ class AppendedFile implements ChangeFile {
   close(): Promise<void> {
     return this.#handle.close()
   }
+}
+
+/** The text of a file in pieces, so that a long log holds nobody up while it is written. */
+function* linesOf(header: ChangeFileHeader, changes: readonly Change[]): Generator<string> {
+  yield `${JSON.stringify(header)}\n`
+  for (let i = 0; i < changes.length; i += LINES_AT_ONCE)
+    yield changes
+      .slice(i, i + LINES_AT_ONCE)
+      .map((line) => `${JSON.stringify(line)}\n`)
+      .join('')
 }
 
 // A rename that is not on the disk would bring the former file back, and lose what was appended to this one.

@@ -40,6 +40,8 @@ export interface ChangeLogDeps {
 
 const EPOCH_LENGTH = 12
 const SLACK_LINES = 4096
+// The file stays far below what is read at the start.
+const SLACK_CHARACTERS = 32 * 1024 * 1024
 
 /** Opens or makes the log. A torn last line is dropped; a damaged one is dropped too and makes a new epoch. */
 export async function openChangeLog(deps: ChangeLogDeps): Promise<ChangeLog> {
@@ -73,6 +75,8 @@ class FoldedChangeLog implements ChangeLog {
   #changes: Change[]
   /** Length after the last fold: what is above it may be overruled. */
   #foldedLength = 0
+  /** Of the paths invalidated since. */
+  #slackCharacters = 0
   #turn: Promise<unknown> = Promise.resolve()
   #closed = false
   readonly #listeners = new Set<(change: Change) => void>()
@@ -90,23 +94,16 @@ class FoldedChangeLog implements ChangeLog {
     return { epoch: this.#epoch, seq: this.#seq }
   }
 
-  append(body: ChangeBody): Promise<Change> {
-    return this.#inTurn(async () => {
-      if (this.#closed) throw new NearcastError('unavailable', 'the change log is closed')
-      const change: Change = { ...body, seq: this.#seq + 1, at: this.#deps.clock.now() }
-      await this.#file?.append(change)
-      this.#seq = change.seq
-      this.#changes.push(change)
-      for (const listener of this.#listeners) listener(change)
-      if (this.#changes.length > this.#foldedLength + (this.#deps.slackLines ?? SLACK_LINES))
-        await this.compact()
-      return change
-    })
+  async append(body: ChangeBody): Promise<Change> {
+    const change = await this.#inTurn(() => this.#append(body))
+    // In its own turn, so that nobody waits for it whose change is written already.
+    if (this.#long) void this.#inTurn(() => this.#compactWhenLong())
+    return change
   }
 
   since(seq: number): readonly Change[] | undefined {
     if (seq > this.#seq || (seq !== 0 && seq < this.#floor)) return undefined
-    return this.#changes.filter((change) => change.seq > seq)
+    return this.#changes.slice(firstAfter(this.#changes, seq))
   }
 
   subscribe(listener: (change: Change) => void): Disposable {
@@ -121,12 +118,36 @@ class FoldedChangeLog implements ChangeLog {
     })
   }
 
+  async #append(body: ChangeBody): Promise<Change> {
+    if (this.#closed) throw new NearcastError('unavailable', 'the change log is closed')
+    const change: Change = { ...body, seq: this.#seq + 1, at: this.#deps.clock.now() }
+    await this.#file?.append(change)
+    this.#seq = change.seq
+    this.#changes.push(change)
+    this.#slackCharacters += charactersOf(change)
+    for (const listener of this.#listeners) listener(change)
+    return change
+  }
+
+  get #long(): boolean {
+    const slackLines = this.#deps.slackLines ?? Math.max(SLACK_LINES, this.#foldedLength)
+    return (
+      this.#changes.length > this.#foldedLength + slackLines ||
+      this.#slackCharacters > SLACK_CHARACTERS
+    )
+  }
+
+  async #compactWhenLong(): Promise<void> {
+    if (this.#long && !this.#closed) await this.compact()
+  }
+
   /** Folds what was overruled away, in memory and in the file. The log goes on when the file cannot be written. */
   async compact(): Promise<void> {
     const folded = foldChanges(this.#changes, this.#floor, this.#deps.bounds ?? FOLD_BOUNDS)
     this.#changes = [...folded.changes]
     this.#floor = folded.floor
     this.#foldedLength = folded.changes.length
+    this.#slackCharacters = 0
     const header = { epoch: this.#epoch, floor: this.#floor, seq: this.#seq }
     await this.#file?.replace(header, this.#changes).catch((error: unknown) => {
       this.#deps.log.warn('change log was not compacted', { error: describeError(error) })
@@ -138,4 +159,21 @@ class FoldedChangeLog implements ChangeLog {
     this.#turn = done.catch(() => {})
     return done
   }
+}
+
+function charactersOf(change: Change): number {
+  if (change.kind !== 'invalidation' && change.kind !== 'invalidation-undo') return 0
+  return change.paths.reduce((sum, { length }) => sum + length, 0)
+}
+
+/** Place of the first change above `seq`; their numbers rise. */
+function firstAfter(changes: readonly Change[], seq: number): number {
+  let low = 0
+  let high = changes.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((changes[middle]?.seq ?? 0) > seq) high = middle
+    else low = middle + 1
+  }
+  return low
 }

@@ -9,6 +9,7 @@ export interface FoldedChanges {
 }
 
 export interface FoldBounds {
+  /** Undos are counted with them. */
   readonly invalidations: number
   /** Characters of all invalidated paths together. */
   readonly pathCharacters: number
@@ -17,7 +18,7 @@ export interface FoldBounds {
 }
 
 export const FOLD_BOUNDS: FoldBounds = {
-  invalidations: 2000,
+  invalidations: 100_000,
   pathCharacters: 4 * 1024 * 1024,
   removals: 10_000,
 }
@@ -35,7 +36,7 @@ export function foldChanges(
   let removals = 0
   let raised = floor
   for (const change of changes.toReversed()) {
-    if (change.kind === 'invalidation') {
+    if (change.kind === 'invalidation' || change.kind === 'invalidation-undo') {
       invalidations += 1
       for (const path of change.paths) pathCharacters += path.length
       if (invalidations > bounds.invalidations || pathCharacters > bounds.pathCharacters) {
@@ -58,7 +59,9 @@ export function foldChanges(
   return { changes: kept.reverse(), floor: raised }
 }
 
-function subjectOf(change: Exclude<Change, { kind: 'invalidation' }>): string {
+function subjectOf(
+  change: Exclude<Change, { kind: 'invalidation' | 'invalidation-undo' }>,
+): string {
   switch (change.kind) {
     case 'stream-key':
       return `stream-key ${change.key}`

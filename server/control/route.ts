@@ -45,6 +45,8 @@ export interface Route<Body = unknown> {
   readonly body?: z.ZodType<Body>
   /** Status of success; 204 answers nothing. */
   readonly status: 200 | 201 | 204
+  /** Where it depends on what was asked. */
+  readonly statusFor?: (body: Body) => 200 | 201
   readonly run: (context: ApiContext, input: RouteInput<Body>) => unknown
 }
 

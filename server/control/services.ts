@@ -73,4 +73,13 @@ export interface ControlServices {
   probe(key: string, signal: AbortSignal): Promise<object>
   /** Why the edge answers a URL as it does: distribution, behavior, key, freshness, each step. */
   explain(url: string, signal: AbortSignal): Promise<object>
+  /** What an invalidation of these would take at this edge, with up to so many example paths. */
+  previewInvalidation(
+    names: { readonly distribution: string; readonly paths: readonly string[] },
+    options: { readonly examples: number; readonly signal: AbortSignal },
+  ): Promise<{
+    readonly objects: number
+    readonly bytes: number
+    readonly examples: readonly string[]
+  }>
 }

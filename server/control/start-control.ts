@@ -9,6 +9,7 @@ import type { Metrics } from '../lib/metrics.ts'
 import { cacheRoutes } from './cache-routes.ts'
 import { readConsoleFiles } from './console-files.ts'
 import { distributionRoutes } from './distribution-routes.ts'
+import { invalidationRoutes } from './invalidation-routes.ts'
 import { openApiOf } from './openapi.ts'
 import type { ApiContext, Route } from './route.ts'
 import { serverRoutes } from './server-routes.ts'
@@ -38,6 +39,7 @@ export const apiRoutes: readonly Route[] = [
   ...serverRoutes,
   ...streamRoutes,
   ...cacheRoutes,
+  ...invalidationRoutes,
   ...distributionRoutes,
 ]
 
@@ -115,14 +117,15 @@ function apiRouter(deps: ControlDeps): express.Router {
     router[row.method](row.path.replaceAll(/\{(\w+)\}/g, ':$1'), async (request, response) => {
       const gone = new AbortController()
       response.once('close', () => gone.abort(new NearcastError('unavailable', 'the asker left')))
+      const body = bodyOf(row, request)
       const answer = await row.run(deps, {
         params: textValues(request.params),
         query: queryOf(row, request),
-        body: bodyOf(row, request),
+        body,
         signal: gone.signal,
       })
       if (row.status === 204) response.status(204).end()
-      else response.status(row.status).json(answer)
+      else response.status(row.statusFor?.(body) ?? row.status).json(answer)
     })
   return router
 }

@@ -1,10 +1,21 @@
 import type { Distribution, OriginOptions } from './types.ts'
 
-/** What an invalidation removes. A path may end in `*`; it matches with any query. */
+/** What an invalidation removes. A path may end in `*`, it matches with any query; `#tag` names what the origin tagged so. */
 export interface InvalidationChange {
   readonly kind: 'invalidation'
   readonly id: string
   /** Distribution id, or `*` for all. */
+  readonly distribution: string
+  readonly paths: readonly string[]
+  /** What is stored is stale, not gone. */
+  readonly soft?: boolean | undefined
+}
+/** What an invalidation removed is valid again where it is still stored. Names it whole, so that nobody need remember it. */
+export interface InvalidationUndoChange {
+  readonly kind: 'invalidation-undo'
+  /** Of the invalidation, like all that follows. */
+  readonly id: string
+  readonly of: number
   readonly distribution: string
   readonly paths: readonly string[]
 }
@@ -25,7 +36,12 @@ export interface OriginChange {
   readonly options: OriginOptions
   readonly removed: boolean
 }
-export type ChangeBody = InvalidationChange | StreamKeyChange | DistributionChange | OriginChange
+export type ChangeBody =
+  | InvalidationChange
+  | InvalidationUndoChange
+  | StreamKeyChange
+  | DistributionChange
+  | OriginChange
 
 /** An entry of the change log; control state is the fold of the log. `at` is milliseconds since 1970. */
 export type Change = ChangeBody & { readonly seq: number; readonly at: number }

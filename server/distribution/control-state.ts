@@ -52,6 +52,12 @@ export class ControlState {
         this.invalidations.add(change)
         this.#snapshot = { ...this.#snapshot, seq }
         break
+      case 'invalidation-undo': {
+        const { of, distribution, paths } = change
+        this.invalidations.undo({ seq: of, distribution, paths })
+        this.#snapshot = { ...this.#snapshot, seq }
+        break
+      }
       case 'stream-key':
         if (change.revoked) this.#streamKeys.delete(change.key)
         else this.#streamKeys.set(change.key, change.name)

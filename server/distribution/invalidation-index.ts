@@ -1,27 +1,62 @@
-/** Where invalidations are looked up: the newest seq for each path and each prefix, never a list to scan. */
+import { PrefixTree } from './prefix-tree.ts'
+
+/** What is invalidated, where, and as which change of a log. */
 export interface InvalidationEntry {
   readonly seq: number
   /** Distribution id, or `*` for all. */
   readonly distribution: string
-  /** Absolute paths; a closing `*` means everything that begins so. */
+  /** Absolute paths, a closing `*` means everything that begins so; or `#tag`. */
   readonly paths: readonly string[]
+  /** What is stored is stale, not gone. */
+  readonly soft?: boolean | undefined
+  /** Milliseconds since 1970; without it nothing can be undone. */
+  readonly at?: number | undefined
 }
 
-const DEFAULT_MAX_ENTRIES = 100_000
+/** How something stored stands: `since` is when it was made stale, in milliseconds since 1970. */
+export type Validity =
+  | { readonly kind: 'valid' }
+  | { readonly kind: 'stale'; readonly since: number }
+  | { readonly kind: 'gone' }
+
+export interface Named {
+  readonly distribution: string
+  readonly path: string
+  /** As `tagsOf` gives them; `unknown`: any tag may be its own. */
+  readonly tags: readonly string[] | 'unknown'
+}
+
+export interface IndexBounds {
+  /** Paths, prefixes and tags. */
+  readonly entries: number
+  readonly characters: number
+}
+
+/** So long after it was made an invalidation may be undone, in milliseconds. */
+export const UNDO_MS = 60_000
+
+const BOUNDS: IndexBounds = { entries: 250_000, characters: 32 * 1024 * 1024 }
+/** Invalidations of one name that are told apart so that each can be undone; older ones stay. */
+const STAMPS_MAX = 16
+const VALID: Validity = { kind: 'valid' }
+const GONE: Validity = { kind: 'gone' }
 
 /**
- * Answers whether something stored at a log position was invalidated since. Holds at most `maxEntries` paths and
- * prefixes; beyond that the oldest half is folded into one floor, below which everything counts as invalidated.
+ * Answers how something stored at a log position stands since: a map of paths, a tree of prefixes and a map of tags, never a list to scan.
+ * Within bounds: the name that was not invalidated for the longest is forgotten, and all that was stored before counts as invalidated.
  */
 export class InvalidationIndex {
-  readonly #maxEntries: number
+  readonly #bounds: IndexBounds
   readonly #scopes = new Map<string, Scope>()
-  #entries = 0
+  /** In the order of their newest invalidation. */
+  readonly #marks = new Set<Mark>()
+  #characters = 0
   #newest = 0
-  #floor = 0
+  #floor: Newest = { hard: 0, soft: 0, softAt: 0 }
+  #state: object = {}
 
-  constructor(maxEntries = DEFAULT_MAX_ENTRIES) {
-    this.#maxEntries = maxEntries
+  constructor(bounds: Partial<IndexBounds> = {}) {
+    this.#bounds = { ...BOUNDS, ...bounds }
   }
 
   /** Seq of the last invalidation; 0 for none. */
@@ -29,150 +64,215 @@ export class InvalidationIndex {
     return this.#newest
   }
 
-  /** Everything stored before this seq is invalidated. */
+  /** Everything stored before this seq is gone. */
   get floorSeq(): number {
-    return this.#floor
+    return this.#floor.hard
   }
 
-  /** Paths and prefixes held. */
+  /** Paths, prefixes and tags held. */
   get size(): number {
-    return this.#entries
+    return this.#marks.size
+  }
+
+  /** Another object after each change: while it is the same, so are the answers. */
+  get state(): object {
+    return this.#state
   }
 
   /** Each path costs its own length, whatever is held already. */
   add(entry: InvalidationEntry): void {
     let scope = this.#scopes.get(entry.distribution)
     if (!scope) {
-      scope = new Scope()
+      scope = new Scope(entry.distribution)
       this.#scopes.set(entry.distribution, scope)
     }
-    for (const path of entry.paths) if (scope.add(path, entry.seq)) this.#entries++
-    this.#newest = Math.max(this.#newest, entry.seq)
-    if (this.#entries > this.#maxEntries) this.#fold()
-  }
-
-  /** Everything stored before `seq` is invalidated: for a log whose older part is gone. */
-  raiseFloor(seq: number): void {
-    this.#floor = Math.max(this.#floor, seq)
+    const { seq, at, soft = false } = entry
+    for (const path of entry.paths) {
+      const mark = scope.markFor(path)
+      // Behind all others: it is the newest now.
+      if (!this.#marks.delete(mark)) this.#characters += mark.name.length
+      this.#marks.add(mark)
+      stamp(mark, { seq, at, soft })
+      scope.newest = Math.max(scope.newest, seq)
+      if (mark.kind === 'tag') scope.newestTag = Math.max(scope.newestTag, seq)
+    }
     this.#newest = Math.max(this.#newest, seq)
+    this.#state = {}
+    this.#shrink()
   }
 
-  /** Whether what was stored for `path` (any query) when the log was at `sinceSeq` is invalid now. */
-  isInvalidated(distributionId: string, path: string, sinceSeq: number): boolean {
-    if (sinceSeq >= this.#newest) return false
-    if (sinceSeq < this.#floor) return true
-    const canonical = canonicalPath(path)
-    const own = this.#scopes.get(distributionId)
-    if (own && own.newestFor(canonical) > sinceSeq) return true
-    const all = this.#scopes.get('*')
-    return all !== undefined && all.newestFor(canonical) > sinceSeq
+  /** What this entry alone invalidated is valid again, as far as its names are still held. */
+  undo(entry: Pick<InvalidationEntry, 'seq' | 'distribution' | 'paths'>): void {
+    const scope = this.#scopes.get(entry.distribution)
+    if (!scope) return
+    for (const path of entry.paths) {
+      const mark = scope.find(path)
+      if (!mark) continue
+      const kept = mark.stamps.filter(({ seq }) => seq !== entry.seq)
+      if (kept.length === mark.stamps.length) continue
+      mark.stamps = kept
+      summarize(mark)
+      if (kept.length === 0) this.#forget(mark)
+    }
+    this.#state = {}
   }
 
-  #fold(): void {
-    const seqs = [...this.#scopes.values()].flatMap((scope) => scope.seqs()).sort((a, b) => a - b)
-    const keepAbove = seqs[Math.ceil(seqs.length / 2) - 1] ?? 0
-    this.#floor = Math.max(this.#floor, keepAbove)
-    this.#entries = 0
-    for (const [id, scope] of this.#scopes) {
-      const kept = scope.dropUpTo(this.#floor)
-      if (kept === 0) this.#scopes.delete(id)
-      this.#entries += kept
+  /** Everything stored before `seq` is gone: for a log whose older part is gone. */
+  raiseFloor(seq: number): void {
+    this.#floor.hard = Math.max(this.#floor.hard, seq)
+    this.#newest = Math.max(this.#newest, seq)
+    this.#state = {}
+  }
+
+  /** How what was stored (whatever its query) when the log was at `sinceSeq` stands now. */
+  check(what: Named, sinceSeq: number): Validity {
+    if (sinceSeq >= this.#newest) return VALID
+    if (sinceSeq < this.#floor.hard) return GONE
+    const found = { ...this.#floor }
+    const path = canonicalPath(what.path)
+    this.#scopes.get(what.distribution)?.look(path, what.tags, sinceSeq, found)
+    this.#scopes.get('*')?.look(path, what.tags, sinceSeq, found)
+    if (found.hard > sinceSeq) return GONE
+    return found.soft > sinceSeq ? { kind: 'stale', since: found.softAt } : VALID
+  }
+
+  #shrink(): void {
+    for (const oldest of this.#marks) {
+      const { entries, characters } = this.#bounds
+      if (this.#marks.size <= entries && this.#characters <= characters) return
+      raise(this.#floor, oldest)
+      this.#forget(oldest)
     }
   }
+
+  #forget(mark: Mark): void {
+    this.#marks.delete(mark)
+    this.#characters -= mark.name.length
+    const { scope } = mark
+    scope.drop(mark)
+    if (scope.empty) this.#scopes.delete(scope.distribution)
+  }
+}
+
+interface Stamp {
+  readonly seq: number
+  readonly at: number | undefined
+  readonly soft: boolean
+}
+interface Newest {
+  hard: number
+  soft: number
+  softAt: number
+}
+/** A path, prefix or tag that was invalidated. */
+interface Mark extends Newest {
+  readonly scope: Scope
+  readonly kind: 'path' | 'prefix' | 'tag'
+  readonly name: string
+  /** In the order of their seq. */
+  stamps: readonly Stamp[]
 }
 
 /** The invalidations of one distribution. */
 class Scope {
-  readonly #paths = new Map<string, number>()
-  readonly #prefixes = new Map<string, number>()
-  #tree = newNode('')
+  readonly distribution: string
+  readonly #paths = new Map<string, Mark>()
+  readonly #prefixes = new Map<string, Mark>()
+  readonly #tags = new Map<string, Mark>()
+  readonly #tree = new PrefixTree<Mark>()
+  newest = 0
+  newestTag = 0
 
-  /** True when the path was not held before. */
-  add(pattern: string, seq: number): boolean {
-    const isPrefix = pattern.endsWith('*')
-    // An invalidation is of the path, and so of all its queries.
-    const prefix = isPrefix && !pattern.includes('?')
-    const text = (isPrefix ? pattern.slice(0, -1) : pattern).split('?', 1)[0] ?? ''
-    // A prefix may end inside an escape: `/a%4*` is held as `/a`.
-    const path = canonicalPath(prefix ? text.replace(/%[0-9a-f]?$/i, '') : text)
-    const map = prefix ? this.#prefixes : this.#paths
-    const known = map.get(path)
-    map.set(path, Math.max(seq, known ?? 0))
-    if (map === this.#prefixes) insert(this.#tree, path, seq)
-    return known === undefined
+  constructor(distribution: string) {
+    this.distribution = distribution
   }
 
-  newestFor(path: string): number {
-    return Math.max(this.#paths.get(path) ?? 0, newestPrefix(this.#tree, path))
+  get empty(): boolean {
+    return this.#paths.size + this.#prefixes.size + this.#tags.size === 0
   }
 
-  seqs(): readonly number[] {
-    return [...this.#paths.values(), ...this.#prefixes.values()]
+  find(pattern: string): Mark | undefined {
+    const { kind, name } = readPattern(pattern)
+    return this.#mapOf(kind).get(name)
   }
 
-  /** Forgets everything up to `seq`; gives the number of entries left. */
-  dropUpTo(seq: number): number {
-    for (const map of [this.#paths, this.#prefixes])
-      for (const [path, at] of map) if (at <= seq) map.delete(path)
-    this.#tree = newNode('')
-    for (const [prefix, at] of this.#prefixes) insert(this.#tree, prefix, at)
-    return this.#paths.size + this.#prefixes.size
+  markFor(pattern: string): Mark {
+    const { kind, name } = readPattern(pattern)
+    const map = this.#mapOf(kind)
+    const present = map.get(name)
+    if (present) return present
+    const mark: Mark = { scope: this, kind, name, stamps: [], hard: 0, soft: 0, softAt: 0 }
+    map.set(name, mark)
+    if (kind === 'prefix') this.#tree.set(name, mark)
+    return mark
   }
-}
 
-/** A compressed prefix tree: at most two nodes for each prefix, however long. */
-interface Node {
-  text: string
-  seq: number
-  readonly children: Map<string, Node>
-}
+  drop({ kind, name }: Mark): void {
+    this.#mapOf(kind).delete(name)
+    if (kind === 'prefix') this.#tree.delete(name)
+  }
 
-function newNode(text: string): Node {
-  return { text, seq: 0, children: new Map() }
-}
-
-function insert(root: Node, prefix: string, seq: number): void {
-  let node = root
-  let rest = prefix
-  while (rest !== '') {
-    const first = rest.charAt(0)
-    const child = node.children.get(first)
-    if (!child) {
-      const leaf = newNode(rest)
-      node.children.set(first, leaf)
-      node = leaf
-      break
+  look(path: string, tags: Named['tags'], sinceSeq: number, found: Newest): void {
+    if (this.newest <= sinceSeq) return
+    const exact = this.#paths.get(path)
+    if (exact) raise(found, exact)
+    if (this.#prefixes.size > 0) this.#tree.eachPrefixOf(path, (mark) => raise(found, mark))
+    if (this.newestTag <= sinceSeq) return
+    if (tags === 'unknown') {
+      found.hard = Math.max(found.hard, this.newestTag)
+      return
     }
-    const shared = sharedLength(child.text, rest)
-    if (shared < child.text.length) {
-      const middle = newNode(child.text.slice(0, shared))
-      child.text = child.text.slice(shared)
-      middle.children.set(child.text.charAt(0), child)
-      node.children.set(first, middle)
-      node = middle
-    } else node = child
-    rest = rest.slice(shared)
+    for (const tag of tags) {
+      const mark = this.#tags.get(tag)
+      if (mark) raise(found, mark)
+    }
   }
-  node.seq = Math.max(node.seq, seq)
+
+  #mapOf(kind: Mark['kind']): Map<string, Mark> {
+    if (kind === 'tag') return this.#tags
+    return kind === 'prefix' ? this.#prefixes : this.#paths
+  }
 }
 
-function newestPrefix(root: Node, path: string): number {
-  let node: Node | undefined = root
-  let newest = root.seq
-  let at = 0
-  while (at < path.length) {
-    node = node.children.get(path.charAt(at))
-    if (!node || !path.startsWith(node.text, at)) break
-    newest = Math.max(newest, node.seq)
-    at += node.text.length
-  }
-  return newest
+function stamp(mark: Mark, next: Stamp): void {
+  // What can't be undone any more need not be told apart: the newest of it stands for all.
+  const oldest = next.at === undefined ? Number.POSITIVE_INFINITY : next.at - 2 * UNDO_MS
+  const recent = mark.stamps
+    .filter(({ at }) => at !== undefined && at >= oldest)
+    .slice(1 - STAMPS_MAX)
+  const first = recent[0]?.seq ?? Number.POSITIVE_INFINITY
+  const settled = mark.stamps.filter(({ seq }) => seq < first)
+  const standing = [false, true].flatMap(
+    (soft) => settled.findLast((one) => one.soft === soft) ?? [],
+  )
+  mark.stamps = [...standing, ...recent, next]
+  summarize(mark)
 }
 
-function sharedLength(a: string, b: string): number {
-  let i = 0
-  while (i < a.length && i < b.length && a[i] === b[i]) i++
-  return i
+function summarize(mark: Mark): void {
+  mark.hard = 0
+  mark.soft = 0
+  mark.softAt = 0
+  for (const { seq, at, soft } of mark.stamps)
+    raise(mark, soft ? { hard: 0, soft: seq, softAt: at ?? 0 } : { hard: seq, soft: 0, softAt: 0 })
+}
+
+function raise(found: Newest, by: Newest): void {
+  found.hard = Math.max(found.hard, by.hard)
+  if (by.soft <= found.soft) return
+  found.soft = by.soft
+  found.softAt = by.softAt
+}
+
+function readPattern(pattern: string): Pick<Mark, 'kind' | 'name'> {
+  if (pattern.startsWith('#')) return { kind: 'tag', name: pattern.slice(1).toLowerCase() }
+  const starred = pattern.endsWith('*')
+  // An invalidation is of the path, and so of all its queries.
+  const prefix = starred && !pattern.includes('?')
+  const text = (starred ? pattern.slice(0, -1) : pattern).split('?', 1)[0] ?? ''
+  // A prefix may end inside an escape: `/a%4*` is held as `/a`.
+  const name = canonicalPath(prefix ? text.replace(/%[0-9a-f]?$/i, '') : text)
+  return { kind: prefix ? 'prefix' : 'path', name }
 }
 
 // `/%7Euser`, `/~user` and `/a%2fb`, `/a/b` are held alike: an invalidation may take too much, never too little. The text

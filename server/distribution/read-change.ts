@@ -35,12 +35,9 @@ export function readChange(value: unknown): Change | undefined {
 function hasBody(value: Readonly<Record<string, unknown>>): boolean {
   switch (value['kind']) {
     case 'invalidation':
-      return (
-        typeof value['id'] === 'string' &&
-        typeof value['distribution'] === 'string' &&
-        Array.isArray(value['paths']) &&
-        value['paths'].every((path) => typeof path === 'string')
-      )
+      return hasNames(value) && ['undefined', 'boolean'].includes(typeof value['soft'])
+    case 'invalidation-undo':
+      return hasNames(value) && isCount(value['of'])
     case 'stream-key':
       return (
         typeof value['name'] === 'string' &&
@@ -58,6 +55,15 @@ function hasBody(value: Readonly<Record<string, unknown>>): boolean {
     default:
       return false
   }
+}
+
+function hasNames(value: Readonly<Record<string, unknown>>): boolean {
+  return (
+    typeof value['id'] === 'string' &&
+    typeof value['distribution'] === 'string' &&
+    Array.isArray(value['paths']) &&
+    value['paths'].every((path) => typeof path === 'string')
+  )
 }
 
 function isCount(value: unknown): value is number {

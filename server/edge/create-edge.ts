@@ -29,7 +29,7 @@ const LOCAL_INVALIDATIONS_MAX = 10_000
 
 /** HTTP to viewers, on bare node:http: match, decide, serve. */
 export function createEdge(deps: EdgeDeps): Edge {
-  const local = new InvalidationIndex(LOCAL_INVALIDATIONS_MAX)
+  const local = new InvalidationIndex({ entries: LOCAL_INVALIDATIONS_MAX })
   let localSeq = 0
   const changes = (): Changes => {
     const { invalidations, position } = deps.state()

@@ -1,13 +1,15 @@
-import type { ChangeStamp, ObjectFacts } from '../cache/stored-object.ts'
+import type { ChangeStamp, CheckedValidity, ObjectFacts } from '../cache/stored-object.ts'
 import { currentAge, type Freshness, freshnessOf } from '../distribution/freshness.ts'
+import type { Named, Validity } from '../distribution/invalidation-index.ts'
 import type { Behavior } from '../distribution/types.ts'
 import { parseCacheControl } from '../http/cache-control.ts'
 import type { ForwardReason } from '../http/cache-status.ts'
 import type { Fields } from '../http/message.ts'
 
-/** Answers whether something stored when a log stood at `sinceSeq` was invalidated since. */
+/** Answers how something stored when a log stood at `sinceSeq` stands since; the same while `state` is the same object. */
 export interface Invalidations {
-  isInvalidated(distributionId: string, path: string, sinceSeq: number): boolean
+  readonly state: object
+  check(what: Named, sinceSeq: number): Validity
 }
 
 /** What of the past may not be served any more. */
@@ -30,11 +32,18 @@ export type Decision =
   /** RFC 9111 §5.2.1.7: only-if-cached, and it is not. */
   | { readonly kind: 'respond'; readonly status: 504 }
 
+export interface DecidedObject {
+  readonly facts: ObjectFacts
+  readonly restUntil: number
+  /** What was found last, kept here: looked up again only after another invalidation. */
+  checked?: CheckedValidity | undefined
+}
+
 export interface DecideInput {
   /** The viewer's fields. */
   readonly headers: Fields
   readonly behavior: Behavior
-  readonly object: { readonly facts: ObjectFacts; readonly restUntil: number } | undefined
+  readonly object: DecidedObject | undefined
   readonly changes: Changes
   /** Milliseconds since 1970. */
   readonly now: number
@@ -50,12 +59,13 @@ export function decide(input: DecideInput): Decision {
     asked?.onlyIfCached ? { kind: 'respond', status: 504 } : { kind: 'fetch', reason }
   if (!object) return miss('uri-miss')
   const { facts } = object
-  if (isOutdated(facts, facts.stamp, input.changes)) return miss('miss')
+  const validity = validityOf(object, input.changes)
+  if (validity.kind === 'gone') return miss('miss')
   const freshness = freshnessOf(facts, behavior)
   if (!freshness.store) return miss('miss')
 
   const age = currentAge(facts, now)
-  const left = freshness.ttlSeconds - age
+  const left = leftOf(freshness, age, validity, now)
   const serve = (refresh: boolean): Decision => ({ kind: 'serve', ttlSeconds: left, age, refresh })
   const again = (reason: ForwardReason): Decision => {
     if (asked?.onlyIfCached) return { kind: 'respond', status: 504 }
@@ -76,26 +86,65 @@ export function decide(input: DecideInput): Decision {
 }
 
 /** Whether what is stored may be served although the origin failed (RFC 5861 §4, CloudFront). */
-export function mayServeOnError(facts: ObjectFacts, behavior: Behavior, now: number): boolean {
+export function mayServeOnError(
+  { facts, checked }: Pick<DecidedObject, 'facts' | 'checked'>,
+  behavior: Behavior,
+  now: number,
+): boolean {
   // An error is no better than the one that came now.
   if (facts.status >= 500) return false
   const freshness: Freshness = freshnessOf(facts, behavior)
   if (!freshness.store) return false
-  return currentAge(facts, now) - freshness.ttlSeconds < freshness.staleIfError
+  const validity = checked?.facts === facts ? checked.validity : VALID
+  return -leftOf(freshness, currentAge(facts, now), validity, now) < freshness.staleIfError
 }
 
-/** True when an invalidation since that moment names the path, or the log is another one. */
+const VALID: Validity = { kind: 'valid' }
+const GONE: Validity = { kind: 'gone' }
+const NO_TAGS: readonly string[] = []
+
+/** Seconds it is fresh for, negative when it is stale: by its age, or because it was said to be stale. */
+function leftOf(
+  { ttlSeconds }: Freshness & { readonly store: true },
+  age: number,
+  validity: Validity,
+  now: number,
+): number {
+  const left = ttlSeconds - age
+  return validity.kind === 'stale' ? Math.min(left, (validity.since - now) / 1000, 0) : left
+}
+
+/** How what is stored stands after all invalidations since; `gone` too when the log is another one. */
+export function validityOf(object: DecidedObject, changes: Changes): Validity {
+  const { facts, checked } = object
+  const log = changes.log.state
+  const local = changes.local.state
+  if (facts.stamp.epoch !== changes.epoch) return GONE
+  if (checked?.facts === facts && checked.log === log && checked.local === local)
+    return checked.validity
+  const { distribution, path, tags = NO_TAGS, stamp } = facts
+  const validity = standing({ distribution, path, tags }, stamp, changes)
+  object.checked = { facts, log, local, validity }
+  return validity
+}
+
+/** True when what is asked for at that moment may be, once it comes, what was invalidated since. */
 export function isOutdated(
-  what: { readonly distribution: string; readonly path: string },
+  what: Pick<Named, 'distribution' | 'path'>,
   stamp: ChangeStamp,
   changes: Changes,
 ): boolean {
-  const { distribution, path } = what
-  return (
-    stamp.epoch !== changes.epoch ||
-    changes.log.isInvalidated(distribution, path, stamp.seq) ||
-    changes.local.isInvalidated(distribution, path, stamp.localSeq)
-  )
+  if (stamp.epoch !== changes.epoch) return true
+  return standing({ ...what, tags: 'unknown' }, stamp, changes).kind !== 'valid'
+}
+
+function standing(what: Named, stamp: ChangeStamp, { log, local }: Changes): Validity {
+  const far = log.check(what, stamp.seq)
+  return far.kind === 'gone' ? far : worse(far, local.check(what, stamp.localSeq))
+}
+
+function worse(a: Validity, b: Validity): Validity {
+  return b.kind === 'valid' ? a : b
 }
 
 function hasValidator({ responseFields }: ObjectFacts): boolean {

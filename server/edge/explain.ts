@@ -50,7 +50,7 @@ export function explainUrl(deps: ExplainDeps, url: string): object {
     changes: {
       epoch: position.slice(0, position.lastIndexOf(':')),
       log: invalidations,
-      local: new InvalidationIndex(1),
+      local: new InvalidationIndex(),
     },
     now,
   })

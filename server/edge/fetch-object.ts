@@ -259,8 +259,7 @@ function restStale(
   status: number | undefined,
 ): Fetched | undefined {
   const now = deps.clock.now()
-  if (!stale.generation.usable || !mayServeOnError(stale.facts, exchange.behavior, now))
-    return undefined
+  if (!stale.generation.usable || !mayServeOnError(stale, exchange.behavior, now)) return undefined
   const seconds = exchange.behavior.errors[status ?? 502]?.ttl ?? ERROR_REST_SECONDS
   stale.restUntil = now + seconds * 1000
   const forwarded = { reason, status, stored: false }

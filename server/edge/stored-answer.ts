@@ -6,6 +6,7 @@ import { endToEndFields, fieldLine } from '../http/fields.ts'
 import type { Body, Fields, OriginMessage } from '../http/message.ts'
 import { parseContentRange } from '../http/range.ts'
 import { NearcastError, hasCode } from '../lib/errors.ts'
+import { tagsOf } from './cache-tags.ts'
 import type { OriginFetch } from './origin-fetch.ts'
 
 /** What identifies the bytes an answer carries. */
@@ -95,6 +96,7 @@ export function factsOf(
     authorized: asked.request.headers['authorization'] !== undefined,
     flat: flatten(fields, exchange.open),
     stamp,
+    tags: tagsOf(fields),
   }
 }
 
@@ -116,7 +118,8 @@ export function refreshedFacts(
     if (!KEPT_WITH_BYTES.has(name)) fields[name] = value
   if (headers['date'] === undefined) delete fields['date']
   const dated = withDate(fields, times.responseTime)
-  return { ...old, responseFields: dated, ...times, stamp, flat: flatten(dated, open) }
+  const tags = tagsOf(dated)
+  return { ...old, responseFields: dated, ...times, stamp, tags, flat: flatten(dated, open) }
 }
 
 const KEPT_WITH_BYTES: ReadonlySet<string> = new Set([

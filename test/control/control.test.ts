@@ -48,6 +48,11 @@ const services: ControlServices = {
   traffic: () => ({ requests: 10, hits: 8, misses: 2, errors: 0, bytes: 1000 }),
   cache: () => ({ bytes: 5 }),
   edges: () => [{ id: 'here', seq: edgeSeq, self: true }],
+  previewInvalidation: async ({ paths }, { examples }) => ({
+    objects: paths.length,
+    bytes: 7,
+    examples: paths.slice(0, examples),
+  }),
   config: () => ({ http: { port: 8080 } }),
   probe: async (key) => {
     throw new NearcastError('object-not-found', `${key} is not in the bucket`)

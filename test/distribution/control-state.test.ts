@@ -62,7 +62,8 @@ describe('control state', () => {
     expect(state.apply(at(6, key('main', 'k')))).toBe(false)
     expect(state.seq).toBe(7)
     expect(state.snapshot().streamKeys.size).toBe(0)
-    expect(state.invalidations.isInvalidated('default', '/a', 6)).toBe(true)
+    const what = { distribution: 'default', path: '/a', tags: [] }
+    expect(state.invalidations.check(what, 6)).toEqual({ kind: 'gone' })
   })
 
   it('a snapshot never changes, and what a change does not touch stays the same object', () => {

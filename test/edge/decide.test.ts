@@ -93,7 +93,7 @@ test('max-stale takes what is stale, unless it must be revalidated', () => {
 })
 
 test('on an error the old answer may be served, an old error never', () => {
-  const may = (stored: ObjectFacts) => mayServeOnError(stored, behavior(), NOW)
+  const may = (stored: ObjectFacts) => mayServeOnError({ facts: stored }, behavior(), NOW)
   expect(may(facts(9999, 'max-age=60'))).toBe(true)
   expect(may(facts(9999, 'max-age=60, stale-if-error=0'))).toBe(false)
   expect(may(facts(9999, 'max-age=60, must-revalidate'))).toBe(false)

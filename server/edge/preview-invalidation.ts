@@ -1,0 +1,46 @@
+import type { Cache } from '../cache/cache.ts'
+import type { Generation } from '../cache/generation.ts'
+import { InvalidationIndex } from '../distribution/invalidation-index.ts'
+import { type Changes, validityOf } from './decide.ts'
+
+/** What an invalidation would take at this edge. */
+export interface InvalidationPreview {
+  readonly objects: number
+  /** Held of their bodies; bytes that several of them share count once. */
+  readonly bytes: number
+  readonly examples: readonly string[]
+}
+
+/** Looked at in one go; between two, viewers are served. */
+const AT_ONCE = 2000
+
+/** Counts what these names would take that is not taken already, over all that the cache holds. Rejects with the signal's reason. */
+export async function previewInvalidation(
+  { cache, changes }: { readonly cache: Cache; readonly changes: () => Changes },
+  names: { readonly distribution: string; readonly paths: readonly string[] },
+  options: { readonly examples: number; readonly signal: AbortSignal },
+): Promise<InvalidationPreview> {
+  const taken = new InvalidationIndex()
+  taken.add({ seq: 1, ...names })
+  const generations = new Set<Generation>()
+  const examples = new Set<string>()
+  let objects = 0
+  let bytes = 0
+  let looked = 0
+  for (const object of cache.each()) {
+    looked++
+    if (looked % AT_ONCE === 0) {
+      await new Promise<void>((resolve) => setImmediate(resolve))
+      options.signal.throwIfAborted()
+    }
+    const { facts, generation } = object
+    const { distribution, path, tags = [] } = facts
+    if (taken.check({ distribution, path, tags }, 0).kind === 'valid') continue
+    if (validityOf({ facts, restUntil: 0 }, changes()).kind === 'gone') continue
+    objects++
+    if (!generations.has(generation)) bytes += generation.heldBytes
+    generations.add(generation)
+    if (examples.size < options.examples) examples.add(path)
+  }
+  return { objects, bytes, examples: [...examples] }
+}
