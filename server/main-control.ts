@@ -6,8 +6,8 @@ import { followerLog } from './control/follower-log.ts'
 import type { HealthReport, StreamReport } from './control/services.ts'
 import { type Control, startControl } from './control/start-control.ts'
 import { InvalidationIndex } from './distribution/invalidation-index.ts'
-import { explainUrl } from './edge/explain.ts'
 import type { Changes } from './edge/decide.ts'
+import { explainUrl } from './edge/explain.ts'
 import { previewInvalidation } from './edge/preview-invalidation.ts'
 import type { SessionInfo } from './ingest/session-state.ts'
 import { NearcastError } from './lib/errors.ts'
@@ -57,12 +57,12 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
           .filter(({ id }) => id !== sources.edgeId)
           .map(({ id, url }) => ({ id, url, self: false })),
       ],
+      previewInvalidation: (names, options) =>
+        previewInvalidation({ cache, changes: () => changesOf(sources) }, names, options),
       config: () => exportConfig(config, sources.control().snapshot()),
       probe: async (key, signal) => {
         if (!sources.vod) throw new NearcastError('not-found', 'this role has no stored media')
         return sources.vod.probe(key, signal)
-      previewInvalidation: (names, options) =>
-        previewInvalidation({ cache, changes: () => changesOf(sources) }, names, options),
       },
       explain: async (url) =>
         explainUrl({ ...deps, state: sources.state, origins: sources.origin }, url),
@@ -70,15 +70,15 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
   })
 }
 
-function positionOf({ state }: Sources): ChangePosition {
-  const { position, seq } = state()
-  return { epoch: position.slice(0, position.indexOf(':')), seq }
-}
-
 /** The log's word alone: what unsafe requests took at this edge is with the edge. */
 function changesOf(sources: Sources): Changes {
   const { invalidations } = sources.state()
   return { epoch: positionOf(sources).epoch, log: invalidations, local: NOTHING_LOCAL }
+}
+
+function positionOf({ state }: Sources): ChangePosition {
+  const { position, seq } = state()
+  return { epoch: position.slice(0, position.indexOf(':')), seq }
 }
 
 function reportStreams(

@@ -71,6 +71,11 @@ export class Cache implements Room {
     }
   }
 
+  /** Every answer held hot. Others may come and go between two of them. */
+  *each(): Generator<StoredObject, void, undefined> {
+    for (const { variants } of this.#entries.values()) yield* variants.values()
+  }
+
   /** The answer stored for this key and these request fields, fresh or not. */
   find(key: string, requestFields: StoredFields): StoredObject | undefined {
     const entry = this.#entries.get(key)
@@ -90,11 +95,6 @@ export class Cache implements Room {
   store(
     key: string,
     vary: readonly string[],
-  /** Every answer held hot. Others may come and go between two of them. */
-  *each(): Generator<StoredObject, void, undefined> {
-    for (const { variants } of this.#entries.values()) yield* variants.values()
-  }
-
     requestFields: StoredFields,
     facts: ObjectFacts,
     generation: Generation,

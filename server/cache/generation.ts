@@ -87,6 +87,10 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   get empty(): boolean {
     return this.#grid.empty
   }
+  /** Bytes of it that are here. */
+  get heldBytes(): number {
+    return this.#grid.filledBytes
+  }
   get readerCount(): number {
     return this.#sources.size
   }
@@ -100,10 +104,6 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     this.#sources.set(reader, source)
     this.moved()
     return reader
-  }
-  /** Bytes of it that are here. */
-  get heldBytes(): number {
-    return this.#grid.filledBytes
   }
 
   /** True when every byte from `start` to before `end` is here now. */

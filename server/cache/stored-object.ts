@@ -45,7 +45,6 @@ export interface CheckedValidity {
     | { readonly kind: 'stale'; readonly since: number }
 }
 
-
 /** One answer of an origin under its key and variant. A 304 replaces the facts; the bytes belong to the generation. */
 export class StoredObject extends Evictable {
   readonly key: string
@@ -55,12 +54,12 @@ export class StoredObject extends Evictable {
   #facts: ObjectFacts
   /** Until then an origin that failed is not asked again, and the stale answer is served. Milliseconds since 1970. */
   restUntil = 0
+  checked: CheckedValidity | undefined = undefined
 
   constructor(
     owner: { objectEvicted(object: StoredObject): void },
     key: string,
     variant: string,
-  checked: CheckedValidity | undefined = undefined
     facts: ObjectFacts,
     generation: Generation,
   ) {

@@ -67,12 +67,6 @@ export interface ControlServices {
   /** State of the cache, plain values. */
   cache(): object
   edges(): readonly EdgeReport[]
-  /** The configuration in force, without secrets. */
-  config(): object
-  /** What a stored file is and how it will be played. Throws as reading it would. */
-  probe(key: string, signal: AbortSignal): Promise<object>
-  /** Why the edge answers a URL as it does: distribution, behavior, key, freshness, each step. */
-  explain(url: string, signal: AbortSignal): Promise<object>
   /** What an invalidation of these would take at this edge, with up to so many example paths. */
   previewInvalidation(
     names: { readonly distribution: string; readonly paths: readonly string[] },
@@ -82,4 +76,10 @@ export interface ControlServices {
     readonly bytes: number
     readonly examples: readonly string[]
   }>
+  /** The configuration in force, without secrets. */
+  config(): object
+  /** What a stored file is and how it will be played. Throws as reading it would. */
+  probe(key: string, signal: AbortSignal): Promise<object>
+  /** Why the edge answers a URL as it does: distribution, behavior, key, freshness, each step. */
+  explain(url: string, signal: AbortSignal): Promise<object>
 }
