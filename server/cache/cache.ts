@@ -1,14 +1,19 @@
 import { type Deferred, deferred } from '../lib/deferred.ts'
 import { Generation, type GenerationOptions, type Room } from './generation.ts'
+import type { Source } from './fill.ts'
 import { type Evictable, Sieve } from './sieve.ts'
 import type { Slice } from './slice.ts'
-import { type ObjectFacts, StoredObject, type StoredFields } from './stored-object.ts'
+import { type ObjectFacts, objectCost, StoredObject, type StoredFields } from './stored-object.ts'
+import type { AnswerName, Resting, RestingAnswer, SliceRun } from './tier/resting.ts'
+import { sameNames, variantOf } from './variant.ts'
 
 export interface CacheOptions {
   /** Bound of all bytes held, bookkeeping included. */
   readonly memoryBytes: number
   /** Grid of slices; at most an eighth of the bound. */
   readonly sliceBytes?: number | undefined
+  /** Where answers rest beside memory. The cache's owner closes it after the last answer. */
+  readonly resting?: Resting | undefined
 }
 
 export interface CacheStats {
@@ -19,13 +24,18 @@ export interface CacheStats {
   /** Shared by name; generations of one object are not counted. */
   readonly sharedGenerations: number
   readonly evictions: number
+  /** Bytes of the files of the disk tier, and its records; 0 without one. */
+  readonly diskBytes: number
+  readonly diskRecords: number
 }
 
 const SLICE_BYTES = 1024 * 1024
-/** Objects, their maps and header strings: measured on Node 20, rounded up. */
-const OBJECT_OVERHEAD_BYTES = 1024
 /** Part of the bound that slices on probation may take before they go first. */
 const PROBATION_PART = 0.1
+/** Longest body without a strong etag that rests, since it is read back whole… */
+const WHOLE_BYTES_MAX = 8 * 1024 * 1024
+/** …and that is written again for newer facts. */
+const REWRITTEN_BYTES_MAX = 1024 * 1024
 /** Answers kept of one key by the request fields that Vary names; the oldest goes. */
 const VARIANTS_MAX = 32
 
@@ -37,21 +47,26 @@ interface Entry {
 
 /**
  * The store: Object ⊃ Generation ⊃ Slice. Objects hold what was said of a URL (freshness, 304 and invalidation touch only them);
- * generations hold immutable bytes and are shared by name. Everything is in memory, under one byte bound that holds while filling.
+ * generations hold immutable bytes and are shared by name. What is being read is in memory, under one byte bound that holds while filling;
+ * what rests is in the tier below, and comes back by `recall`.
  */
 export class Cache implements Room {
   readonly sliceBytes: number
   readonly #memoryBytes: number
+  readonly #resting: Resting | undefined
   readonly #main = new Sieve()
   readonly #probation = new Sieve()
   readonly #entries = new Map<string, Entry>()
   readonly #generations = new Map<string, Generation>()
+  /** Objects whose bytes are in no slices that rest, by their generation: what rests is the whole. */
+  readonly #wholes = new WeakMap<Generation, StoredObject>()
   #objects = 0
   #evictions = 0
   #freed: Deferred<void> | undefined
 
   constructor(options: CacheOptions) {
     this.#memoryBytes = options.memoryBytes
+    this.#resting = options.resting
     const largest = Math.max(1024, Math.floor(options.memoryBytes / 8))
     this.sliceBytes = Math.min(options.sliceBytes ?? SLICE_BYTES, largest)
   }
@@ -68,6 +83,8 @@ export class Cache implements Room {
       objects: this.#objects,
       sharedGenerations: this.#generations.size,
       evictions: this.#evictions,
+      diskBytes: this.#resting?.stats.bytes ?? 0,
+      diskRecords: this.#resting?.stats.records ?? 0,
     }
   }
 
@@ -87,8 +104,23 @@ export class Cache implements Room {
       object.visited = true
       return object
     }
-    this.remove(object)
+    if (object.generation.outdated) this.remove(object)
+    else this.#drop(object)
     return undefined
+  }
+
+  /**
+   * What rests of this key in the tiers below memory, as if it had stayed; undefined at once when nothing can. For those for whom `find`
+   * has nothing.
+   */
+  recall(key: string, requestFields: StoredFields): Promise<StoredObject | undefined> | undefined {
+    const resting = this.#resting
+    return resting?.holds(key) ? this.#recall(resting, key, requestFields) : undefined
+  }
+
+  /** An unsafe request succeeded (RFC 9111 §4.4): what rests of this path from before `at`, milliseconds since 1970, is old. */
+  forgetPath(distribution: string, path: string, at: number): void {
+    this.#resting?.forgetPath(distribution, path, at)
   }
 
   /** Keeps an answer in place of the one it had for this key and variant. `vary`: what the answer's Vary names, never `*`. */
@@ -100,27 +132,19 @@ export class Cache implements Room {
     generation: Generation,
   ): StoredObject {
     const names = [...new Set(vary.map((name) => name.toLowerCase()))].sort()
-    const variant = names.length === 0 ? '' : variantOf(names, requestFields)
-    const entry = this.#entryFor(key, names)
-    const former = entry.variants.get(variant)
-    const object = new StoredObject(this, key, variant, facts, generation)
-    generation.objects++
-    entry.variants.set(variant, object)
-    this.#objects++
-    if (former) this.#replaced(former)
-    for (const oldest of entry.variants.values()) {
-      if (entry.variants.size <= VARIANTS_MAX) break
-      this.remove(oldest)
-    }
-    const cost = objectCost(object)
-    if (this.admit(cost, true)) this.#main.insert(object, cost)
-    else this.objectEvicted(object)
+    const object = this.#keep(key, names, requestFields, facts, generation)
+    if (this.#resting) this.#rest(this.#resting, object, names)
     return object
   }
 
+  /** What it holds is not to be found any more, here or in the tiers below. */
   remove(victim: StoredObject | Slice): void {
+    if (victim instanceof StoredObject) {
+      this.#resting?.forget(this.#nameOf(victim))
+      this.#drop(victim)
+      return
+    }
     victim.queue?.remove(victim)
-    if (victim instanceof StoredObject) this.objectEvicted(victim)
     this.#wake()
   }
 
@@ -160,9 +184,45 @@ export class Cache implements Room {
     queue.insert(slice, cost)
   }
 
-  settle(slice: Slice, cost: number): void {
+  settle(generation: Generation, slice: Slice, cost: number): void {
     slice.queue?.resize(slice, cost)
     this.#wake()
+    // A small body rests at once; of others, what is read again.
+    const small = generation.size !== undefined && generation.size <= this.sliceBytes
+    if (small) this.wanted(generation, slice)
+  }
+
+  wanted(generation: Generation, slice: Slice): void {
+    const run = this.#resting && this.#runOf(generation)
+    // What is on probation is made into something else that is kept.
+    if (!run || slice.queue !== this.#main || slice.start % run.sliceBytes !== 0) return
+    if (slice.filled < run.sliceBytes && slice.end < run.size) return
+    this.#resting?.keepSlice(run, slice.start, slice.bytes.subarray(0, slice.filled))
+  }
+
+  filled(generation: Generation): void {
+    const object = this.#resting && this.#wholes.get(generation)
+    const found = object && this.#entries.get(object.key)?.variants.get(object.variant) === object
+    if (found && !object.rests && this.#resting)
+      this.#restWhole(this.#resting, object, WHOLE_BYTES_MAX)
+  }
+
+  sourceOf(
+    generation: Generation,
+    start: number,
+    end: number,
+    origin: Source,
+  ): { readonly source: Source; readonly end: number } {
+    const run = this.#resting && this.#runOf(generation)
+    return run && this.#resting
+      ? this.#resting.sourceOf(run, start, end, origin)
+      : { source: origin, end }
+  }
+
+  /** True when all these bytes of the generation shared under this name are here or rest below. */
+  rests(id: string, size: number, start: number, end: number): boolean {
+    const run = { name: id, size, sliceBytes: this.sliceBytes }
+    return this.#resting?.holdsSlices(run, start, end) ?? false
   }
 
   freed(): Promise<void> {
@@ -189,6 +249,125 @@ export class Cache implements Room {
     }
   }
 
+  objectRefreshed(object: StoredObject): void {
+    if (!this.#resting) return
+    if (this.#entries.get(object.key)?.variants.get(object.variant) !== object) return
+    const whole = this.#wholes.get(object.generation) === object
+    if (!whole) this.#rest(this.#resting, object, this.#nameOf(object).vary)
+    else this.#restWhole(this.#resting, object, REWRITTEN_BYTES_MAX)
+  }
+
+  #keep(
+    key: string,
+    names: readonly string[],
+    requestFields: StoredFields,
+    facts: ObjectFacts,
+    generation: Generation,
+  ): StoredObject {
+    const variant = variantOf(names, requestFields)
+    const entry = this.#entryFor(key, names)
+    const former = entry.variants.get(variant)
+    const object = new StoredObject(this, key, variant, facts, generation)
+    generation.objects++
+    entry.variants.set(variant, object)
+    this.#objects++
+    if (former) this.#replaced(former)
+    for (const oldest of entry.variants.values()) {
+      if (entry.variants.size <= VARIANTS_MAX) break
+      this.#drop(oldest)
+    }
+    const cost = objectCost(object)
+    if (this.admit(cost, true)) this.#main.insert(object, cost)
+    else this.objectEvicted(object)
+    return object
+  }
+
+  /** Takes an object out of memory. */
+  #drop(object: StoredObject): void {
+    object.queue?.remove(object)
+    this.objectEvicted(object)
+    this.#wake()
+  }
+
+  /** Gives a new answer to the tiers below: now when its bytes are in slices of their own, else when all are here. */
+  #rest(resting: Resting, object: StoredObject, vary: readonly string[]): void {
+    const { key, variant, generation, facts } = object
+    const { id, etag, size, rangeable } = generation
+    const name = { key, vary, variant }
+    if (facts.failure) return resting.forget(name)
+    if (!rangeable || etag === undefined || size === undefined) {
+      resting.forget(name)
+      this.#wholes.set(generation, object)
+      return
+    }
+    generation.restName ??= id ?? `${key}\n${variant}\n${etag}`
+    const bytes = { kind: 'slices', name: generation.restName, id, etag, size } as const
+    resting.keep(name, facts, bytes, [])
+  }
+
+  #restWhole(resting: Resting, object: StoredObject, bytesMax: number): void {
+    const { generation, facts } = object
+    const size = generation.size ?? Number.POSITIVE_INFINITY
+    const body: Buffer[] = []
+    if (size <= bytesMax)
+      for (let at = 0; at < size; ) {
+        const slice = generation.sliceAt(at)
+        if (!slice) break
+        body.push(slice.bytes.subarray(0, slice.filled))
+        at = slice.end
+      }
+    const whole = body.reduce((sum, { length }) => sum + length, 0) === size
+    const name = this.#nameOf(object)
+    object.rests = whole
+    if (whole) resting.keep(name, facts, { kind: 'whole', etag: generation.etag }, body)
+    else resting.forget(name)
+  }
+
+  async #recall(
+    resting: Resting,
+    key: string,
+    requestFields: StoredFields,
+  ): Promise<StoredObject | undefined> {
+    const answer = await resting.answer(key, (vary) => variantOf(vary, requestFields))
+    // Somebody else's, or the origin's, may have come meanwhile.
+    const present = this.find(key, requestFields)
+    if (present || !answer) return present
+    const generation = this.#generationFor(answer)
+    const object = this.#keep(key, answer.vary, requestFields, answer.facts, generation)
+    object.rests = true
+    if (answer.bytes.kind === 'whole') this.#wholes.set(generation, object)
+    return object
+  }
+
+  #generationFor({ bytes, body }: RestingAnswer): Generation {
+    if (bytes.kind === 'slices') {
+      const { name, id, etag, size } = bytes
+      const options = { etag, size, rangeable: true }
+      const generation =
+        id === undefined ? this.ownGeneration(options) : this.sharedGeneration(id, options)
+      generation.restName = name
+      return generation
+    }
+    const { etag } = bytes
+    const size = body.length
+    const generation = this.ownGeneration({ etag, size, rangeable: false })
+    // Those who asked take their places before the hold is released.
+    const hold = generation.hold()
+    setImmediate(() => hold[Symbol.dispose]())
+    const run = { start: 0, body: inMemory(body) }
+    generation.fillFrom(run, size, undefined, new AbortController())
+    return generation
+  }
+
+  #runOf({ restName, size }: Generation): SliceRun | undefined {
+    if (restName === undefined || size === undefined) return undefined
+    return { name: restName, size, sliceBytes: this.sliceBytes }
+  }
+
+  #nameOf({ key, variant }: StoredObject): AnswerName {
+    return { key, vary: this.#entries.get(key)?.vary ?? [], variant }
+  }
+
   /** An object that another one replaced under its key. */
   #replaced(object: StoredObject): void {
     object.queue?.remove(object)
@@ -201,7 +380,7 @@ export class Cache implements Room {
     const present = this.#entries.get(key)
     if (present && sameNames(present.vary, vary)) return present
     // The origin names other fields now: what was chosen by the old ones can't be found any more.
-    if (present) for (const object of present.variants.values()) this.remove(object)
+    if (present) for (const object of present.variants.values()) this.#drop(object)
     const entry = { vary, variants: new Map<string, StoredObject>() }
     this.#entries.set(key, entry)
     return entry
@@ -223,24 +402,6 @@ export class Cache implements Room {
   }
 }
 
-/** Unambiguous: values are joined with lengths. */
-function variantOf(names: readonly string[], fields: StoredFields): string {
-  return names
-    .map((name) => {
-      const value = fields[name]
-      const text =
-        value === undefined ? undefined : typeof value === 'string' ? value : value.join(', ')
-      return text === undefined ? '-' : `${text.length}:${text}`
-    })
-    .join('')
-}
-
-function sameNames(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((name, index) => name === b[index])
-}
-
-function objectCost(object: StoredObject): number {
-  let characters = object.key.length * 2 + object.variant.length * 2
-  for (const text of object.facts.flat) characters += text.length * 3
-  return OBJECT_OVERHEAD_BYTES + characters
+async function* inMemory(body: Buffer): AsyncGenerator<Buffer> {
+  if (body.length > 0) yield body
 }

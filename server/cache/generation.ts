@@ -4,6 +4,7 @@ import { Fill, type FillEnd, type FillOwner, type Run, type Source } from './fil
 import { type Readable, Reader } from './reader.ts'
 import { SLICE_OVERHEAD_BYTES, Slice, type SliceOwner } from './slice.ts'
 import { SliceGrid } from './slice-grid.ts'
+import { Waiters } from './waiters.ts'
 
 /** How far a fill runs ahead of its fastest reader. */
 export const AHEAD_SLICES = 4
@@ -22,10 +23,21 @@ export interface Room {
   admit(cost: number, urgent: boolean): boolean
   insert(slice: Slice, cost: number, probation: boolean): void
   /** The slice is complete: `cost` is what it takes from now on. */
-  settle(slice: Slice, cost: number): void
+  settle(generation: Generation, slice: Slice, cost: number): void
   remove(slice: Slice): void
   /** Resolves when something was given up, completed or read past. */
   freed(): Promise<void>
+  /** The slice was read a second time. */
+  wanted(generation: Generation, slice: Slice): void
+  /** A fill ended and every byte is here. */
+  filled(generation: Generation): void
+  /** Where bytes from `start` are had best, and up to which byte: from a tier of the cache or from the origin. */
+  sourceOf(
+    generation: Generation,
+    start: number,
+    end: number,
+    origin: Source,
+  ): { readonly source: Source; readonly end: number }
   /** A reader moved on: what lies behind it may go. */
   passed(): void
   /** The generation holds nothing any more and nobody reads it. */
@@ -42,11 +54,6 @@ export interface GenerationOptions {
   readonly rangeable: boolean
 }
 
-interface Waiter extends Deferred<void> {
-  readonly reader: Reader
-  readonly fill: Fill
-}
-
 /** The immutable bytes of one strong etag, or of one response without: slices, the fills that bring them, and who reads them. */
 export class Generation implements Readable, SliceOwner, FillOwner {
   readonly id: string | undefined
@@ -54,6 +61,8 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   readonly rangeable: boolean
   /** Objects that name it: kept by the cache. */
   objects = 0
+  /** Name under which its slices rest in the tiers below; undefined when they can't: kept by the cache. */
+  restName: string | undefined
   readonly #room: Room
   #size: number | undefined
   #closed: Error | undefined
@@ -63,7 +72,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   readonly #grid: SliceGrid
   readonly #fills = new Set<Fill>()
   readonly #sources = new Map<Reader, Source | undefined>()
-  readonly #waiters = new Set<Waiter>()
+  readonly #waiters = new Waiters()
   #movement: Deferred<void> | undefined
   #lead: number | undefined
 
@@ -74,6 +83,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     this.etag = options.etag
     this.#size = options.size
     this.rangeable = options.rangeable
+    this.restName = options.rangeable && options.etag !== undefined ? options.id : undefined
   }
 
   get size(): number | undefined {
@@ -82,6 +92,10 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   /** Someone who comes now can read all of it. */
   get usable(): boolean {
     return this.#closed === undefined && !this.#holed
+  }
+  /** Its bytes are not the origin's any more. */
+  get outdated(): boolean {
+    return hasCode(this.#closed, 'object-changed')
   }
   /** None of its bytes is here. */
   get empty(): boolean {
@@ -153,8 +167,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     if (this.#closed) return
     this.#closed = error
     for (const fill of this.#fills) fill.stop()
-    for (const waiter of this.#waiters) waiter.reject(error)
-    this.#waiters.clear()
+    this.#waiters.fail(error)
     this.moved()
     this.#sweep()
   }
@@ -171,9 +184,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
       const at = `byte ${reader.position} was given up and cannot be fetched again`
       return Promise.reject(new NearcastError('origin-failed', at))
     }
-    const waiter = { ...deferred(), reader, fill }
-    this.#waiters.add(waiter)
-    return waiter.promise
+    return this.#waiters.add(reader, fill)
   }
 
   moved(): void {
@@ -186,11 +197,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
 
   detach(reader: Reader): void {
     if (!this.#sources.delete(reader)) return
-    for (const waiter of this.#waiters)
-      if (waiter.reader === reader) {
-        this.#waiters.delete(waiter)
-        waiter.resolve()
-      }
+    this.#waiters.left(reader)
     this.#reconsider()
   }
 
@@ -217,15 +224,11 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     if (slice.filled === 0) {
       this.#room.remove(slice)
       this.#grid.remove(slice)
-    } else this.#room.settle(slice, slice.memory)
+    } else this.#room.settle(this, slice, slice.memory)
   }
 
   progressed(fill: Fill): void {
-    for (const waiter of this.#waiters)
-      if (waiter.fill === fill && waiter.reader.position < fill.position) {
-        this.#waiters.delete(waiter)
-        waiter.resolve()
-      }
+    this.#waiters.progressed(fill)
   }
 
   evictionOf(slice: Slice): 'free' | 'last' {
@@ -236,6 +239,10 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     }
     const ahead = AHEAD_SLICES * this.#room.sliceBytes
     return slice.end > this.#lead && slice.start <= this.#lead + ahead ? 'last' : 'free'
+  }
+
+  sliceWanted(slice: Slice): void {
+    this.#room.wanted(this, slice)
   }
 
   sliceEvicted(slice: Slice): void {
@@ -275,9 +282,11 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   #fetch(reader: Reader): Fill | undefined {
     const source = this.#sources.get(reader)
     if (!source || !this.rangeable || this.#size === undefined) return undefined
-    const { start, end } = this.#gap(reader.position, Math.min(reader.end, this.#size))
-    const fill = new Fill(this, start, end, source.probation ?? false, new AbortController())
-    this.#start(fill, undefined, source)
+    const gap = this.#gap(reader.position, Math.min(reader.end, this.#size))
+    const best = this.#room.sourceOf(this, gap.start, gap.end, source)
+    const probation = source.probation ?? false
+    const fill = new Fill(this, gap.start, best.end, probation, new AbortController())
+    this.#start(fill, undefined, best.source)
     return fill
   }
 
@@ -313,7 +322,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     for (const other of this.#fills)
       if (other.position <= fill.start && fill.start < other.limit) {
         other.limit = fill.start
-        this.#wakeFrom(other, fill.start)
+        this.#waiters.wakeFrom(other, fill.start)
       }
     this.#fills.add(fill)
     void fill.run(run, this.rangeable ? source : undefined).then((end) => this.#ended(fill, end))
@@ -323,29 +332,17 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     this.#fills.delete(fill)
     if (end.kind === 'ended') this.#size = fill.position
     if (end.kind === 'failed') this.#failed(fill, asError(end.error))
-    else this.#wakeFrom(fill, 0)
+    else this.#waiters.wakeFrom(fill, 0)
     const partial = end.kind === 'stopped' || end.kind === 'failed'
     if (partial && !this.rangeable)
       this.close(new NearcastError('origin-failed', 'the body was not received whole'))
+    else if (this.#size !== undefined && this.holds(0, this.#size)) this.#room.filled(this)
     this.#sweep()
   }
 
   #failed(fill: Fill, error: Error): void {
     if (hasCode(error, 'object-changed')) this.close(error)
-    for (const waiter of this.#waiters)
-      if (waiter.fill === fill) {
-        this.#waiters.delete(waiter)
-        waiter.reject(error)
-      }
-  }
-
-  /** Readers who waited for this fill at `position` or behind look again. */
-  #wakeFrom(fill: Fill, position: number): void {
-    for (const waiter of this.#waiters)
-      if (waiter.fill === fill && waiter.reader.position >= position) {
-        this.#waiters.delete(waiter)
-        waiter.resolve()
-      }
+    this.#waiters.fail(error, fill)
   }
 
   /** How far the fastest of those who read from this fill is; undefined when there are none. */

@@ -9,6 +9,8 @@ const GROWTH_START_BYTES = 16 * 1024
 export interface SliceOwner {
   evictionOf(slice: Slice): 'free' | 'last' | 'never'
   sliceEvicted(slice: Slice): void
+  /** Read again since it came in, or since that was last forgotten. */
+  sliceWanted(slice: Slice): void
 }
 
 /**
@@ -63,8 +65,11 @@ export class Slice extends Evictable {
   }
 
   touch(): void {
-    if (this.#read) this.visited = true
-    else this.#read = true
+    if (!this.#read) this.#read = true
+    else if (!this.visited) {
+      this.visited = true
+      if (!this.filling) this.#owner.sliceWanted(this)
+    }
   }
 
   get eviction(): 'free' | 'last' | 'never' {

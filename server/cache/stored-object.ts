@@ -45,19 +45,27 @@ export interface CheckedValidity {
     | { readonly kind: 'stale'; readonly since: number }
 }
 
+export interface ObjectOwner {
+  objectEvicted(object: StoredObject): void
+  /** Its facts are newer ones. */
+  objectRefreshed(object: StoredObject): void
+}
+
 /** One answer of an origin under its key and variant. A 304 replaces the facts; the bytes belong to the generation. */
 export class StoredObject extends Evictable {
   readonly key: string
   readonly variant: string
   readonly generation: Generation
-  readonly #owner: { objectEvicted(object: StoredObject): void }
+  readonly #owner: ObjectOwner
   #facts: ObjectFacts
   /** Until then an origin that failed is not asked again, and the stale answer is served. Milliseconds since 1970. */
   restUntil = 0
+  /** It lies whole in a tier below, as it is. */
+  rests = false
   checked: CheckedValidity | undefined = undefined
 
   constructor(
-    owner: { objectEvicted(object: StoredObject): void },
+    owner: ObjectOwner,
     key: string,
     variant: string,
     facts: ObjectFacts,
@@ -79,6 +87,7 @@ export class StoredObject extends Evictable {
   refresh(facts: ObjectFacts): void {
     this.#facts = facts
     this.restUntil = 0
+    this.#owner.objectRefreshed(this)
   }
   /** Its bytes go first: without it nobody finds them. */
   get eviction(): 'free' | 'last' {
@@ -88,4 +97,14 @@ export class StoredObject extends Evictable {
   evicted(): void {
     this.#owner.objectEvicted(this)
   }
+}
+
+/** Objects, their maps and header strings: measured on Node 20, rounded up. */
+const OBJECT_OVERHEAD_BYTES = 1024
+
+/** What an object takes beside its bytes. */
+export function objectCost(object: StoredObject): number {
+  let characters = object.key.length * 2 + object.variant.length * 2
+  for (const text of object.facts.flat) characters += text.length * 3
+  return OBJECT_OVERHEAD_BYTES + characters
 }

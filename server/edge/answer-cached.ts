@@ -125,7 +125,11 @@ async function resolve(
   const { cache, clock } = context.deps
   const { behavior, key } = exchange
   for (let waited = 0; ; waited++) {
-    const object = cache.find(key, exchange.forwarded)
+    let object = cache.find(key, exchange.forwarded)
+    if (!object) {
+      const recalled = cache.recall(key, exchange.forwarded)
+      if (recalled) object = await recalled
+    }
     const now = clock.now()
     const changes = context.changes()
     const decision = decide({ headers: viewer.headers, behavior, object, changes, now })

@@ -172,10 +172,11 @@ function isHeld(
   info: ObjectInfo,
   range: ReadRange | undefined,
 ): boolean {
-  const generation = cache.findGeneration(generationIdOf(originId, info.key, info.etag))
-  if (!generation) return false
+  const id = generationIdOf(originId, info.key, info.etag)
   const { start, end } = resolveRange(info, range)
-  return generation.holds(start, end)
+  return (
+    cache.findGeneration(id)?.holds(start, end) === true || cache.rests(id, info.size, start, end)
+  )
 }
 
 function resolveRange(

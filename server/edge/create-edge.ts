@@ -54,6 +54,7 @@ export function createEdge(deps: EdgeDeps): Edge {
     forget(distribution, path) {
       localSeq++
       local.add({ seq: localSeq, distribution, paths: [path] })
+      deps.cache.forgetPath(distribution, path, deps.clock.now())
     },
   }
   const random = deps.random ?? systemRandom

@@ -1,5 +1,6 @@
 import { type IncomingHttpHeaders, request as httpRequest } from 'node:http'
 import { Cache } from '../../server/cache/cache.ts'
+import type { Resting } from '../../server/cache/tier/resting.ts'
 import { InvalidationIndex } from '../../server/distribution/invalidation-index.ts'
 import type { Behavior, WebDistribution } from '../../server/distribution/types.ts'
 import type { AccessRecord } from '../../server/edge/access-record.ts'
@@ -61,6 +62,7 @@ export async function startEdge(options: {
   readonly hosts?: readonly string[]
   readonly memoryBytes?: number
   readonly sliceBytes?: number
+  readonly resting?: Resting
   readonly stuckMs?: number
   readonly defaultRootObject?: string
 }): Promise<EdgeFixture> {
@@ -68,6 +70,7 @@ export async function startEdge(options: {
   const cache = new Cache({
     memoryBytes: options.memoryBytes ?? 64 * 1024 * 1024,
     sliceBytes: options.sliceBytes,
+    resting: options.resting,
   })
   const invalidations = new InvalidationIndex()
   const records: AccessRecord[] = []
