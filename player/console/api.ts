@@ -63,7 +63,18 @@ export interface Invalidation {
   readonly status: 'in-progress' | 'completed'
   readonly distribution: string
   readonly paths: readonly string[]
+  readonly soft: boolean
   readonly createdAt: number
+  readonly edges: readonly { readonly id: string; readonly state: string }[]
+  /** Until then it can be undone, by the server's clock. */
+  readonly undoableUntil?: number
+  readonly undoneAt?: number
+}
+/** What an invalidation would take at this edge. */
+export interface InvalidationPreview {
+  readonly objects: number
+  readonly bytes: number
+  readonly examples: readonly string[]
 }
 export interface Distribution {
   readonly kind: 'web' | 'rtmp'

@@ -1,6 +1,12 @@
-import { ApiError, call, type Distribution, type Invalidation } from './api.ts'
-import { byId, h, renderOnce, table } from './dom.ts'
-import { dateTime } from './format.ts'
+import {
+  ApiError,
+  call,
+  type Distribution,
+  type Invalidation,
+  type InvalidationPreview,
+} from './api.ts'
+import { button, byId, h, renderOnce, table } from './dom.ts'
+import { bytes, count, dateTime } from './format.ts'
 
 const SHOWN = 6
 const choice = h(
@@ -8,7 +14,13 @@ const choice = h(
   { 'aria-label': 'Distribution' },
   h('option', { value: '*' }, 'All distributions'),
 )
-const paths = h('textarea', { id: 'paths', placeholder: '/index.html\n/images/*', rows: '3' })
+const paths = h('textarea', {
+  id: 'paths',
+  placeholder: '/index.html\n/images/*\n#a-tag',
+  rows: '3',
+})
+const soft = h('input', { type: 'checkbox' })
+const preview = h('p', { role: 'status' })
 const error = h('p', { class: 'error', role: 'alert' })
 const list = h('div', { class: 'scroll' })
 
@@ -20,16 +32,27 @@ export function openInvalidate(): void {
     h(
       'div',
       { class: 'field' },
-      h('label', { for: 'paths' }, 'Paths, one a line; * at the end means all below'),
+      h(
+        'label',
+        { for: 'paths' },
+        'Paths, one a line; * at the end means all below, #tag is a tag of the origin',
+      ),
       paths,
     ),
-    h('div', { class: 'row' }, choice, h('button', { class: 'go', type: 'submit' }, 'Invalidate')),
+    h('label', {}, soft, ' Soft: what is stored becomes stale, and is asked for anew'),
+    h(
+      'div',
+      { class: 'row' },
+      choice,
+      button('Dry run', '', () => void attempt(dryRun)),
+      h('button', { class: 'go', type: 'submit' }, 'Invalidate'),
+    ),
   )
   form.addEventListener('submit', (event) => {
     event.preventDefault()
-    void invalidate()
+    void attempt(invalidate)
   })
-  byId('invalidate').append(form, error, list)
+  byId('invalidate').append(form, preview, error, list)
 }
 
 export function offerDistributions(distributions: readonly Distribution[]): void {
@@ -51,15 +74,20 @@ export async function refreshInvalidations(): Promise<void> {
       ? []
       : [
           table(
-            ['Paths', 'When', ''],
+            ['Paths', 'When', '', ''],
             shown.map((one) => [
               h('code', {}, pathsOf(one)),
               dateTime(one.createdAt),
               h(
                 'span',
-                { class: one.status === 'completed' ? 'tag good' : 'tag' },
-                one.status === 'completed' ? 'completed' : 'in progress',
+                {
+                  class: one.status === 'completed' ? 'tag good' : 'tag',
+                  title: one.edges.map(({ id, state }) => `${id}: ${state}`).join(', '),
+                },
+                statusOf(one),
               ),
+              one.undoableUntil !== undefined &&
+                button('Undo', '', () => void attempt(() => undo(one.id))),
             ]),
           ),
         ],
@@ -71,16 +99,48 @@ function pathsOf({ paths: all }: Invalidation): string {
   return more.length === 0 ? first : `${first} and ${more.length} more`
 }
 
-async function invalidate(): Promise<void> {
+function statusOf({ status, soft: wasSoft, undoneAt }: Invalidation): string {
+  const said = status === 'completed' ? 'completed' : 'in progress'
+  if (undoneAt !== undefined) return `undone, ${said}`
+  return wasSoft ? `soft, ${said}` : said
+}
+
+function asked(): object {
   const lines = paths.value
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '')
+  return { paths: lines, distribution: choice.value, soft: soft.checked }
+}
+
+async function dryRun(): Promise<void> {
+  const what = { ...asked(), dryRun: true, examples: 5 }
+  const {
+    objects,
+    bytes: size,
+    examples,
+  } = await call<InvalidationPreview>('POST', '/invalidations', what)
+  const named = examples.length === 0 ? '' : `: ${examples.join(', ')}`
+  const more = objects > examples.length && examples.length > 0 ? ' …' : ''
+  preview.textContent = `Would take ${count(objects)} objects, ${bytes(size)} at this edge${named}${more}`
+}
+
+async function invalidate(): Promise<void> {
+  await call('POST', '/invalidations', asked())
+  paths.value = ''
+  await refreshInvalidations()
+}
+
+async function undo(id: string): Promise<void> {
+  await call('POST', `/invalidations/${id}/undo`)
+  await refreshInvalidations()
+}
+
+async function attempt(act: () => Promise<void>): Promise<void> {
   error.textContent = ''
+  preview.textContent = ''
   try {
-    await call('POST', '/invalidations', { paths: lines, distribution: choice.value })
-    paths.value = ''
-    await refreshInvalidations()
+    await act()
   } catch (thrown) {
     error.textContent = thrown instanceof ApiError ? thrown.message : String(thrown)
   }

@@ -16,18 +16,21 @@ export interface Arguments {
   readonly words: readonly string[]
   /** `--json` and flags with their values; a flag given twice keeps its last. */
   readonly flags: ReadonlyMap<string, string>
+  /** What each `--tag` gave. */
+  readonly tags: readonly string[]
 }
 
-const VALUED = ['--data', '--config', '--distribution']
-const BARE = ['--json', '--help']
+const VALUED = ['--data', '--config', '--distribution', '--examples', '--tag']
+const BARE = ['--json', '--help', '--soft', '--dry-run']
 
 /** Splits words from flags; `--` ends the flags. An unknown flag is a CommandFailure. */
 export function readArguments(argv: readonly string[]): Arguments {
   const words: string[] = []
   const flags = new Map<string, string>()
+  const tags: string[] = []
   for (let i = 0; i < argv.length; i++) {
     const word = argv[i] ?? ''
-    if (word === '--') return { words: [...words, ...argv.slice(i + 1)], flags }
+    if (word === '--') return { words: [...words, ...argv.slice(i + 1)], flags, tags }
     if (!word.startsWith('-') || word === '-') {
       words.push(word)
       continue
@@ -35,15 +38,17 @@ export function readArguments(argv: readonly string[]): Arguments {
     const equals = word.indexOf('=')
     const name = equals < 0 ? word : word.slice(0, equals)
     if (name === '-h' || BARE.includes(name)) flags.set(name === '-h' ? '--help' : name, 'true')
-    else if (VALUED.includes(name))
-      flags.set(name, equals < 0 ? valueAt(argv, ++i, name) : word.slice(equals + 1))
-    else
+    else if (VALUED.includes(name)) {
+      const value = equals < 0 ? valueAt(argv, ++i, name) : word.slice(equals + 1)
+      if (name === '--tag') tags.push(value)
+      else flags.set(name, value)
+    } else
       throw new CommandFailure(
         'usage',
         `${name}: unknown flag; there are ${[...VALUED, ...BARE].join(', ')}`,
       )
   }
-  return { words, flags }
+  return { words, flags, tags }
 }
 
 function valueAt(argv: readonly string[], index: number, name: string): string {

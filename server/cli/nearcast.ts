@@ -56,10 +56,16 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: keyRevoke,
   },
   invalidate: {
-    usage: 'PATH… [--distribution ID]',
-    summary: 'have paths fetched anew; a path may end in *',
-    words: { min: 1, max: 3000 },
+    usage: 'PATH… [--tag TAG]… [--soft] [--dry-run [--examples N]] [--distribution ID]',
+    summary: 'have paths and tags fetched anew; a path may end in *',
+    words: { min: 0, max: 3000 },
     run: invalidate,
+  },
+  'invalidate undo': {
+    usage: 'ID',
+    summary: 'within a minute: what is still stored is valid again',
+    words: ONE,
+    run: invalidateUndo,
   },
   explain: { usage: 'URL', summary: 'why a URL is answered as it is', words: ONE, run: explain },
   probe: {
@@ -123,7 +129,8 @@ async function dispatch(input: CommandInput): Promise<void> {
   }
   if (first === '')
     throw new CommandFailure('usage', `which command? ${listOf(Object.keys(COMMANDS))}`)
-  const name = Object.hasOwn(COMMANDS, first) ? first : `${first} ${second}`.trim()
+  const both = `${first} ${second}`.trim()
+  const name = Object.hasOwn(COMMANDS, first) && !Object.hasOwn(COMMANDS, both) ? first : both
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   if (!command) throw new CommandFailure('usage', unknownCommand(first, name))
   const rest = words.slice(name.split(' ').length)
@@ -207,13 +214,38 @@ async function keyRevoke(context: Context, [wanted = '']: readonly string[]): Pr
 }
 
 async function invalidate(context: Context, paths: readonly string[]): Promise<void> {
-  const distribution = context.args.flags.get('--distribution')
+  const { flags, tags } = context.args
+  if (paths.length + tags.length === 0)
+    throw new CommandFailure('usage', 'invalidate: what? Name paths, or tags with --tag')
+  const distribution = flags.get('--distribution')
+  const examples = flags.get('--examples')
+  const dryRun = flags.has('--dry-run')
   const answer = await context.ask('POST', '/invalidations', {
     paths,
+    ...(tags.length > 0 && { tags }),
+    ...(flags.has('--soft') && { soft: true }),
+    ...(dryRun && { dryRun }),
+    ...(examples !== undefined && { examples: Number(examples) }),
     ...(distribution !== undefined && { distribution }),
   })
   if (printedAsJson(context, answer)) return
-  context.out(`${textOf(answer, 'id')} ${textOf(answer, 'status')}\n`)
+  if (!dryRun) return printReceipt(context, answer)
+  const [objects, bytes] = [textOf(answer, 'objects'), textOf(answer, 'bytes')]
+  context.out(`would take at this edge: ${objects} objects, ${bytes} bytes\n`)
+  for (const path of rowsOf(answer, 'examples')) context.out(`  ${plainOf(path)}\n`)
+}
+
+async function invalidateUndo(context: Context, [id = '']: readonly string[]): Promise<void> {
+  const answer = await context.ask('POST', `/invalidations/${encodeURIComponent(id)}/undo`)
+  if (!printedAsJson(context, answer)) printReceipt(context, answer)
+}
+
+function printReceipt({ out }: Context, answer: unknown): void {
+  const undone = timeOf(answer, 'undoneAt')
+  const said = undone === '' ? '' : `, undone ${undone}`
+  out(`${textOf(answer, 'id')} ${textOf(answer, 'status')}${said}\n`)
+  for (const edge of rowsOf(answer, 'edges'))
+    out(`  ${textOf(edge, 'id')}: ${textOf(edge, 'state')}\n`)
 }
 
 async function explain(context: Context, [url = '']: readonly string[]): Promise<void> {
@@ -275,8 +307,11 @@ function rowsOf(answer: unknown, key: string): readonly unknown[] {
 }
 
 function textOf(value: unknown, key: string): string {
-  const member = memberOf(value, key)
-  const plain = typeof member === 'number' || typeof member === 'boolean' ? String(member) : member
+  return plainOf(memberOf(value, key))
+}
+
+function plainOf(value: unknown): string {
+  const plain = typeof value === 'number' || typeof value === 'boolean' ? String(value) : value
   return typeof plain === 'string' ? plain.replaceAll(/\p{Cc}/gu, '') : ''
 }
 

@@ -132,6 +132,44 @@ describe('nearcast', () => {
     expect(asked[1]?.body).toBe('{"paths":["/a"],"distribution":"films"}')
   })
 
+  it('invalidates tags, softly, and says first what would go', async () => {
+    answers.set('POST /api/v1/invalidations', [
+      200,
+      { dryRun: true, objects: 3, bytes: 4096, examples: ['/a\u001b[2J', '/b'] },
+    ])
+    const argv = ['invalidate', '/a', '--tag', 'shoes', '--tag=hats', '--soft', '--dry-run']
+    expect(await run([...argv, '--examples', '2'])).toEqual({
+      exit: 0,
+      out: 'would take at this edge: 3 objects, 4096 bytes\n  /a[2J\n  /b\n',
+      err: '',
+    })
+    expect(JSON.parse(asked[0]?.body ?? '')).toEqual({
+      paths: ['/a'],
+      tags: ['shoes', 'hats'],
+      soft: true,
+      dryRun: true,
+      examples: 2,
+    })
+  })
+
+  it('undoes an invalidation by its id', async () => {
+    answers.set('POST /api/v1/invalidations/i7/undo', [
+      200,
+      { id: 'i7', status: 'completed', undoneAt: 0, edges: [{ id: 'here', state: 'applied' }] },
+    ])
+    expect((await run(['invalidate', 'undo', 'i7'])).out).toBe(
+      'i7 completed, undone 1970-01-01 00:00:00\n  here: applied\n',
+    )
+    answers.set('POST /api/v1/invalidations/i8/undo', [
+      409,
+      { code: 'conflict', message: 'invalidation i8 was made 75 s ago' },
+    ])
+    expect(await run(['invalidate', 'undo', 'i8'])).toMatchObject({
+      exit: 1,
+      err: 'nearcast: invalidation i8 was made 75 s ago\n',
+    })
+  })
+
   it('explains, probes and exports as YAML', async () => {
     answers.set('GET /api/v1/explain?url=http%3A%2F%2Fa%2Fb%3Fc%3D1', [
       200,
@@ -246,6 +284,8 @@ distributions:
   it.each([
     [[], /which command\?/],
     [['kye', 'list'], /did you mean key list\?/],
+    [['invalidate'], /Name paths, or tags/],
+    [['invalidate', 'undo'], /usage: nearcast invalidate undo ID/],
     [['invalidat', '/a'], /did you mean invalidate\?/],
     [['key'], /key: which one\? key list, key create, key revoke/],
     [['key', 'create'], /usage: nearcast key create NAME/],
