@@ -1,18 +1,19 @@
 import { join } from 'node:path'
 import { findProjectRoot } from './config/defaults.ts'
 import { exportConfig } from './config/export-config.ts'
-import type { ChangePosition } from './control/change-log.ts'
+import type { ChangeLog, ChangePosition } from './control/change-log.ts'
 import { followerLog } from './control/follower-log.ts'
 import type { HealthReport, StreamReport } from './control/services.ts'
 import { type Control, startControl } from './control/start-control.ts'
 import { InvalidationIndex } from './distribution/invalidation-index.ts'
-import type { Changes } from './edge/decide.ts'
 import { explainUrl } from './edge/explain.ts'
+import type { Changes } from './edge/decide.ts'
 import { previewInvalidation } from './edge/preview-invalidation.ts'
 import type { SessionInfo } from './ingest/session-state.ts'
 import { NearcastError } from './lib/errors.ts'
 import type { LiveDescription } from './live/describe.ts'
 import type { Base, Sources } from './main-sources.ts'
+import { sum, type Workers } from './main-workers.ts'
 
 const NOTHING_LOCAL = new InvalidationIndex()
 
@@ -21,14 +22,17 @@ export interface ControlRole extends Base {
   readonly token: string
   readonly health: () => HealthReport
   readonly sessions: () => readonly SessionInfo[]
+  /** The processes that answer viewers in place of this one. */
+  readonly workers?: Workers | undefined
 }
 
 /** API, console and metrics over what this process serves from. */
 export async function startControlRole(deps: ControlRole): Promise<Control> {
-  const { config, sources, metrics, cache } = deps
+  const { config, sources, metrics, cache, workers } = deps
   // An edge has no log of its own to write to: what it shows is its parent's.
   const parent = config.parent?.url ?? 'a parent'
-  const changes = sources.changes ?? followerLog(() => positionOf(sources), parent)
+  const followed = sources.changes ?? followerLog(() => positionOf(sources), parent)
+  const changes = workers ? settledIn(workers, followed) : followed
   return startControl({
     ...deps,
     ...config.control,
@@ -40,7 +44,7 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
     originFolder: config.folder,
     services: {
       health: deps.health,
-      streams: () => reportStreams(sources, deps.sessions()),
+      streams: () => reportStreams(sources, deps.sessions(), workers),
       cutStream: (name) => cutStream(sources, name),
       sessions: deps.sessions,
       traffic: () => ({
@@ -50,9 +54,9 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
         errors: metrics.read('nearcast_edge_errors_total'),
         bytes: metrics.read('nearcast_edge_bytes_total'),
       }),
-      cache: () => cache.stats(),
+      cache: () => (workers ? sum([{ ...cache.stats() }, workers.cache()]) : cache.stats()),
       edges: () => [
-        { id: sources.edgeId, seq: sources.state().seq, self: true },
+        { id: sources.edgeId, seq: appliedSeq(sources, workers), self: true },
         ...config.edges
           .filter(({ id }) => id !== sources.edgeId)
           .map(({ id, url }) => ({ id, url, self: false })),
@@ -65,6 +69,7 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
         return sources.vod.probe(key, signal)
       },
       explain: async (url) =>
+        workers?.explain(url) ??
         explainUrl({ ...deps, state: sources.state, origins: sources.origin }, url),
     },
   })
@@ -81,9 +86,36 @@ function positionOf({ state }: Sources): ChangePosition {
   return { epoch: position.slice(0, position.indexOf(':')), seq }
 }
 
+/** A change counts as made when every worker has it. */
+function settledIn(workers: Workers, log: ChangeLog): ChangeLog {
+  return {
+    get position() {
+      return log.position
+    },
+    ...(log.parent !== undefined && { parent: log.parent }),
+    append: async (body) => {
+      const change = await log.append(body)
+      // Workers are told no keys.
+      if (change.kind !== 'stream-key') await workers.settled(change.seq)
+      return change
+    },
+    since: (seq) => log.since(seq),
+    subscribe: (listener) => log.subscribe(listener),
+    close: () => log.close(),
+  }
+}
+
+/** Where this process stands, or the last of its workers. */
+function appliedSeq(sources: Sources, workers: Workers | undefined): number {
+  const { seq } = sources.state()
+  const theirs = workers?.seq ?? seq
+  return theirs < sources.toldSeq() ? theirs : seq
+}
+
 function reportStreams(
   { ingest }: Sources,
   sessions: readonly SessionInfo[],
+  workers: Workers | undefined,
 ): readonly StreamReport[] {
   if (!ingest) return []
   const players = (name: string) =>
@@ -109,7 +141,10 @@ function reportStreams(
           },
     ),
     ...measured(packaged.get(stream.name)),
-    viewers: (packaged.get(stream.name)?.viewers ?? 0) + players(stream.name),
+    viewers:
+      (packaged.get(stream.name)?.viewers ?? 0) +
+      players(stream.name) +
+      (workers?.viewers(stream.name) ?? 0),
   }))
 }
 

@@ -14,7 +14,7 @@ import type { Origin } from './http/message.ts'
 import type { StreamKey } from './ingest/stream-keys.ts'
 import type { Clock } from './lib/clock.ts'
 import { deferred } from './lib/deferred.ts'
-import { describeError, NearcastError } from './lib/errors.ts'
+import { describeError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import type { Metrics } from './lib/metrics.ts'
 import type { Random } from './lib/random.ts'
@@ -43,6 +43,8 @@ export interface Sources {
   readonly state: () => EdgeState
   readonly origin: (id: string) => Origin | undefined
   readonly control: () => ControlState
+  /** Number of the last change that edges are told of. */
+  readonly toldSeq: () => number
   /** Only where publishers and buckets are. */
   readonly ingest?: {
     readonly registry: StreamRegistry
@@ -51,6 +53,8 @@ export interface Sources {
   }
   readonly changes?: ChangeLog
   readonly vod?: VodOrigin
+  /** About how many watch each live stream here; the packager's own viewers are not among them. */
+  readonly viewers?: () => Readonly<Record<string, number>>
   /** What remote edges are given. */
   readonly face?: Pick<OriginFaceDeps, 'origins' | 'tail' | 'changes'>
   /** What is wrong with the buckets, one sentence each. */
@@ -78,7 +82,9 @@ export async function openLocalSources(base: Base): Promise<Sources> {
     invalidationSeq: () => control.invalidations.newestSeq,
   })
   configured.update(control.snapshot().origins)
+  let toldSeq = changes.since(0)?.findLast((change) => change.kind !== 'stream-key')?.seq ?? 0
   const subscription = changes.subscribe((change) => {
+    if (change.kind !== 'stream-key') toldSeq = change.seq
     control.apply(change)
     configured.update(control.snapshot().origins)
   })
@@ -101,6 +107,7 @@ export async function openLocalSources(base: Base): Promise<Sources> {
     edgeId: config.edges[0]?.id ?? 'local',
     origin,
     control: () => control,
+    toldSeq: () => toldSeq,
     changes,
     vod,
     ingest: { registry, live, keys: () => listStreamKeys(changes) },
@@ -122,11 +129,24 @@ export async function openLocalSources(base: Base): Promise<Sources> {
   }
 }
 
+/** Where a parent is, and what this edge calls itself. */
+export interface Remote {
+  readonly url: string
+  readonly token: string
+  /** Where it listens on this machine; the address then only names it. */
+  readonly socketPath?: string | undefined
+  readonly edgeId: string
+  /** Called when the changes up to `seq` are in force here. */
+  readonly onApplied?: (seq: number) => void
+}
+
+/** What an edge is given besides its parent. */
+export type RemoteBase = Pick<Base, 'clock' | 'log' | 'metrics' | 'version'>
+
 /** A parent's origins, live windows and changes; the start waits until they are known. */
-export async function openRemoteSources(base: Base): Promise<Sources> {
-  const { config, log } = base
-  if (!config.parent) throw new NearcastError('config-invalid', 'parent: is missing')
-  const parent = connectParent({ ...base, ...config.parent })
+export async function openRemoteSources(base: RemoteBase, remote: Remote): Promise<Sources> {
+  const { log } = base
+  const parent = connectParent({ ...base, ...remote })
   const stop = new AbortController()
   const origins = new Map<string, Origin>()
   let control = new ControlState({ distributions: [], origins: {} })
@@ -146,6 +166,7 @@ export async function openRemoteSources(base: Base): Promise<Sources> {
       if ('kind' in item) {
         control.apply(item)
         if (item.kind === 'origin') await learnOrigins()
+        remote.onApplied?.(control.seq)
         continue
       }
       const known = control.seq
@@ -161,6 +182,7 @@ export async function openRemoteSources(base: Base): Promise<Sources> {
       begun = true
       epoch = item.epoch
       configured = item.distributions
+      remote.onApplied?.(control.seq)
       ready.resolve()
     }
   }
@@ -182,9 +204,11 @@ export async function openRemoteSources(base: Base): Promise<Sources> {
   const pages = openPages(base)
   const builtIn = new Map([replicas.origin, pages].map((origin) => [origin.id, origin]))
   return {
-    edgeId: config.edges[0]?.id ?? 'edge',
+    edgeId: remote.edgeId,
+    viewers: () => replicas.viewers(),
     origin: (id) => builtIn.get(id) ?? origins.get(id),
     control: () => control,
+    toldSeq: () => control.seq,
     state: () => stateOf(control, epoch),
     checkBuckets: async () => [],
     save: async () => {},
@@ -199,7 +223,7 @@ export async function openRemoteSources(base: Base): Promise<Sources> {
 /** A parent that is just coming up may not answer everything yet. */
 async function untilAnswered<T>(
   ask: () => Promise<T>,
-  { clock, log }: Base,
+  { clock, log }: RemoteBase,
   signal: AbortSignal,
 ): Promise<T> {
   for (;;) {
@@ -213,7 +237,7 @@ async function untilAnswered<T>(
   }
 }
 
-function openPages({ clock, version }: Base): Origin {
+function openPages({ clock, version }: RemoteBase): Origin {
   return createPagesOrigin({ clock, version, playerDir: join(findProjectRoot(), 'dist', 'player') })
 }
 

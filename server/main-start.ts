@@ -1,26 +1,24 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { Cache } from './cache/cache.ts'
 import type { Config } from './config/config.ts'
 import { openSecrets, type ReadyFile, removeReady, writeReady } from './config/data-dir.ts'
-import { findProjectRoot } from './config/defaults.ts'
 import { refuseSecondServer } from './config/find-ready.ts'
 import { notesOn } from './config/notes.ts'
 import type { Distribution } from './distribution/types.ts'
-import { openAccessLog } from './edge/access-log.ts'
-import { createEdge } from './edge/create-edge.ts'
-import { listenHttp } from './edge/listen-http.ts'
 import type { SessionInfo } from './ingest/session-state.ts'
 import { createKeyResolver } from './ingest/stream-keys.ts'
 import { startRtmpListener } from './ingest/rtmp-listener.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
-import { describeError } from './lib/errors.ts'
+import { describeError, NearcastError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { Metrics } from './lib/metrics.ts'
 import { systemRandom } from './lib/random.ts'
 import { startControlRole } from './main-control.ts'
-import { openLocalSources, openRemoteSources, type Sources } from './main-sources.ts'
+import { type Base, openLocalSources, openRemoteSources, type Sources } from './main-sources.ts'
+import { openResting } from './main-resting.ts'
+import { readVersion } from './main-version.ts'
+import { cacheShares, countWorkers, openViewers } from './main-viewers.ts'
 import { warmUp } from './main-warm.ts'
+import type { Workers } from './main-workers.ts'
 import { startOriginFace } from './origin/origin-face.ts'
 import { type DemoPublisher, probeFfmpeg, startDemoPublisher } from './transcode/ffmpeg.ts'
 
@@ -45,13 +43,19 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
   await refuseSecondServer(config.data)
   const secrets = await openSecrets(config.data, random)
   const metrics = new Metrics()
-  const cache = new Cache(config.cache)
+  const workerCount = countWorkers(config)
+  const resting = await openResting(config, { log, random, version })
+  const cache = new Cache({
+    ...config.cache,
+    memoryBytes: cacheShares(config, workerCount).main,
+    resting,
+  })
   const warnings: string[] = [...notesOn(config)]
   const base = { config, clock, random, log, metrics, cache, version }
   // Closed first and all at once: one after another their graces would use up the drain before the windows are saved.
   const doors: Close[] = []
   // Closed in the opposite order, also when a later step of the start fails.
-  const closers: Close[] = []
+  const closers: Close[] = resting ? [() => resting.close()] : []
   let draining = false
 
   const close = async (one: Close) => {
@@ -68,7 +72,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
   }
   try {
     const sources: Sources =
-      config.role === 'edge' ? await openRemoteSources(base) : await openLocalSources(base)
+      config.role === 'edge' ? await openParent(base) : await openLocalSources(base)
     closers.push(() => sources.close())
 
     const listeners: Record<string, string> = {}
@@ -98,32 +102,33 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
       doors.push(() => face.close())
       listeners['origin'] = addressOf('http', config.origin.host, face.port)
     }
+    let workers: Workers | undefined
     if (config.role === 'all' || config.role === 'edge') {
-      const accessLog =
-        config.log.access === undefined ? undefined : openAccessLog(config.log.access, base)
-      if (accessLog) closers.push(() => accessLog.close())
-      const edge = createEdge({
+      const viewers = await openViewers({
         ...base,
-        edgeId: sources.edgeId,
-        accessLog: accessLog && ((record) => accessLog.write(record)),
-        state: sources.state,
-        origins: sources.origin,
+        sources,
+        edgeToken: secrets.edgeToken,
+        workerCount,
+        onListening: (port) => {
+          listeners['http'] = addressOf('http', config.http.host, port)
+        },
       })
-      const http = await listenHttp({ ...config.http, ...edge, clock })
-      doors.push(() => http.close(HTTP_GRACE_MS))
-      listeners['http'] = addressOf('http', config.http.host, http.port)
+      doors.push(() => viewers.close(HTTP_GRACE_MS))
+      workers = viewers.workers
     }
     const control = await startControlRole({
       ...base,
       sources,
       sessions,
+      workers,
       token: secrets.adminToken,
       health: () => ({
         status: draining ? 'draining' : 'ready',
         role: config.role,
         listeners,
-        warnings,
+        warnings: [...warnings, ...warningsOf(workers)],
         startedAt,
+        ...(workers && { workers: workers.report() }),
       }),
     })
     doors.push(() => control.close())
@@ -154,6 +159,18 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
     await drain()
     throw error
   }
+}
+
+async function openParent(base: Base): Promise<Sources> {
+  const { parent, edges } = base.config
+  if (!parent) throw new NearcastError('config-invalid', 'parent: is missing')
+  return openRemoteSources(base, { ...parent, edgeId: edges[0]?.id ?? 'edge' })
+}
+
+function warningsOf(workers: Workers | undefined): readonly string[] {
+  const { wanted, serving } = workers?.report() ?? { wanted: 0, serving: 0 }
+  if (serving === wanted) return []
+  return [`${serving} of ${wanted} worker processes serve viewers; the log says why`]
 }
 
 type Close = () => Promise<void> | void
@@ -194,12 +211,4 @@ function addressOf(scheme: string, host: string, port: number, path = ''): strin
   const everywhere = host === '0.0.0.0' || host === '::'
   const name = everywhere ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host
   return `${scheme}://${name}:${port}${path}`
-}
-
-function readVersion(): string {
-  const text = readFileSync(join(findProjectRoot(), 'package.json'), 'utf8')
-  const manifest: unknown = JSON.parse(text)
-  return typeof manifest === 'object' && manifest !== null && 'version' in manifest
-    ? String(manifest.version)
-    : '0'
 }

@@ -63,7 +63,8 @@ async function playSample(clock: Clock): Promise<void> {
     state: () => state,
     origins: (id) => (id === vod.id ? vod : undefined),
   })
-  const listener = await listenHttp({ host: '127.0.0.1', port: 0, ...edge, clock })
+  const where = { host: '127.0.0.1', port: 0, exclusive: true }
+  const listener = await listenHttp({ ...where, ...edge, clock })
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   try {
     const main = new URL(`http://127.0.0.1:${listener.port}/vod/${SAMPLE}/index.m3u8`)

@@ -1,5 +1,14 @@
 import * as z from 'zod'
-import { bytes, choice, flag, pattern, port, seconds, text } from '../distribution/option.ts'
+import {
+  bytes,
+  choice,
+  flag,
+  pattern,
+  port,
+  seconds,
+  text,
+  workers,
+} from '../distribution/option.ts'
 import { distributionSchema, idSchema, originSchema } from '../distribution/schema.ts'
 
 const KIB = 2 ** 10
@@ -53,6 +62,12 @@ export const settingsSchema = z.strictObject({
     .strictObject({
       host: host('Address for viewers; 0.0.0.0 is IPv6 too.', '0.0.0.0'),
       port: port({ description: 'Port for viewers.', env: 'NEARCAST_HTTP_PORT' }).default(8080),
+      workers: workers({
+        description:
+          'Processes that answer viewers on the one port: a number, or `auto` for one each core; 0 for none, the server answers itself. They share `cache.memoryBytes`.',
+        env: 'NEARCAST_HTTP_WORKERS',
+        flag: '--workers',
+      }).prefault(0),
     })
     .prefault({}),
   https: z
@@ -163,7 +178,8 @@ export const settingsSchema = z.strictObject({
     .strictObject({
       memoryBytes: bytes(8 * MIB, TIB, { description: 'Memory for the cache.' }).prefault('512MiB'),
       diskBytes: bytes(0, 1024 * TIB, {
-        description: 'Disk for the cache; 0 for none. Not in this version.',
+        description:
+          'Disk for the cache, in the data folder, at most half of what is free; 0 for none.',
       }).prefault('10GiB'),
       sliceBytes: bytes(64 * KIB, 64 * MIB, {
         description: 'Large objects are kept in slices of this size.',

@@ -53,6 +53,12 @@ export interface HealthReport {
   readonly warnings: readonly string[]
   /** Milliseconds since 1970. */
   readonly startedAt: number
+  /** Processes that answer viewers, where this one has such. */
+  readonly workers?: {
+    readonly wanted: number
+    readonly serving: number
+    readonly restarts: number
+  }
 }
 
 /** What the API asks of the rest of the server; `main.ts` passes it in. */

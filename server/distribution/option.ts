@@ -64,6 +64,22 @@ export function port(row: Row) {
     .meta({ expected: 'a port (0 to 65535)', ...row })
 }
 
+const WORKERS_MAX = 256
+
+/** Worker processes: how many, or `auto`. */
+export function workers(row: Row) {
+  const expected = `auto or a whole number from 0 to ${WORKERS_MAX}`
+  return z
+    .union([z.literal('auto'), z.int().min(0).max(WORKERS_MAX), z.string().regex(/^\d{1,3}$/)])
+    .meta({ expected, ...row })
+    .transform((value, context) => {
+      const count = value === 'auto' ? value : Number(value)
+      if (count === 'auto' || count <= WORKERS_MAX) return count
+      context.issues.push({ code: 'custom', message: `is not ${expected}`, input: value })
+      return z.NEVER
+    })
+}
+
 /** Seconds, written with or without a unit. `max` in seconds. */
 export function seconds(min: number, max: number, row: Row) {
   const expected = `a duration from ${formatSeconds(min)} to ${formatSeconds(max)}`

@@ -14,6 +14,8 @@ export interface ParentDeps {
   /** Where the parent's face for edges is: `http://HOST:PORT`. */
   readonly url: string
   readonly token: string
+  /** A unix socket to reach it by, on the same machine; the address then only names it. */
+  readonly socketPath?: string | undefined
   readonly clock: Clock
   readonly log: Log
   /** A tail or change stream that does not even beat for so long is dead; 15 s unless given. */

@@ -55,11 +55,12 @@ function upgrade(
   path: string,
   headers: Record<string, string | string[]>,
 ): Promise<OriginResponse> {
-  const { url, token } = wire
+  const { url, token, socketPath } = wire
   const send = url.protocol === 'https:' ? requestHttps : requestHttp
   const wanted = field(request.headers, 'upgrade')
   return new Promise((resolve, reject) => {
     const sent = send({
+      ...(socketPath !== undefined && { socketPath }),
       host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
       port: url.port === '' ? undefined : url.port,
       method: request.method,

@@ -10,6 +10,8 @@ export interface ListenOptions {
   readonly host: string
   /** 0 takes a free one. */
   readonly port: number
+  /** In a worker process: not the port that all of them share. */
+  readonly exclusive?: boolean | undefined
   readonly handle: (request: IncomingMessage, response: ServerResponse) => void
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
   /** Answers hits before node's HTTP server sees them. */
@@ -69,7 +71,8 @@ export async function listenHttp(options: ListenOptions): Promise<HttpListener> 
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
     socket.end('HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
   })
-  const port = await listen(server, { name: 'http', host: options.host, port: options.port })
+  const { host, exclusive } = options
+  const port = await listen(server, { name: 'http', host, port: options.port, exclusive })
   return {
     port,
     close: (graceMs = CLOSE_GRACE_MS) =>

@@ -25,6 +25,8 @@ export interface ParentRequest {
 export interface ParentWire {
   readonly url: URL
   readonly token: string
+  /** The socket file that stands for the address, when the parent is on this machine. */
+  readonly socketPath: string | undefined
   /** Throws the parent's own error, or `origin-unreachable`, `origin-timeout`, `origin-failed`. */
   send(request: ParentRequest): Promise<ParentAnswer>
   /** A GET whose body may last for ever and beats while it is silent. */
@@ -41,12 +43,14 @@ const ERROR_BYTES_MAX = 64 * 1024
 export function openParentWire(options: {
   readonly url: string
   readonly token: string
+  readonly socketPath?: string | undefined
   /** A stream without a heartbeat for so long is dead. */
   readonly stallMs: number
 }): ParentWire {
   const url = parseUrl(options.url)
+  const { socketPath } = options
   const common = {
-    connect: { timeout: CONNECT_MS },
+    connect: { timeout: CONNECT_MS, ...(socketPath !== undefined && { socketPath }) },
     keepAliveTimeout: KEEP_ALIVE_MS,
     headersTimeout: ANSWER_MS,
   }
@@ -86,6 +90,7 @@ export function openParentWire(options: {
   return {
     url,
     token: options.token,
+    socketPath,
     send: async (request) => {
       try {
         return await ask(answers, request)
@@ -166,6 +171,7 @@ export function wireError(error: unknown, signal: AbortSignal, url: URL): unknow
 function wireCode(error: unknown): ErrorCode {
   switch (codeOf(error)) {
     case 'ECONNREFUSED':
+    case 'ENOENT':
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
     case 'EHOSTUNREACH':

@@ -8,15 +8,22 @@ import { NearcastError } from './errors.ts'
  */
 export async function listen(
   server: Server,
-  where: { readonly name: string; readonly host: string; readonly port: number },
+  where: {
+    readonly name: string
+    readonly host: string
+    readonly port: number
+    /** In a worker process: not the port that all of them share. */
+    readonly exclusive?: boolean | undefined
+  },
 ): Promise<number> {
+  const { exclusive = false } = where
   const everywhere = where.host === '0.0.0.0' || where.host === '::'
   try {
-    await listenOnce(server, everywhere ? '::' : where.host, where.port)
+    await listenOnce(server, everywhere ? '::' : where.host, where.port, exclusive)
   } catch (error) {
     // A kernel without IPv6 knows only the other address.
     if (!everywhere || codeOf(error) !== 'EAFNOSUPPORT') throw explain(error, where)
-    await listenOnce(server, '0.0.0.0', where.port).catch((second: unknown) => {
+    await listenOnce(server, '0.0.0.0', where.port, exclusive).catch((second: unknown) => {
       throw explain(second, where)
     })
   }
@@ -24,10 +31,10 @@ export async function listen(
   return typeof address === 'object' && address !== null ? address.port : where.port
 }
 
-function listenOnce(server: Server, host: string, port: number): Promise<void> {
+function listenOnce(server: Server, host: string, port: number, exclusive: boolean): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ host, port }, () => {
+    server.listen({ host, port, exclusive }, () => {
       server.off('error', reject)
       resolve()
     })

@@ -22,6 +22,8 @@ export interface LiveReplicasDeps {
 
 export interface LiveReplicas {
   readonly origin: Origin
+  /** About how many watch each stream here; streams nobody watches are left out. */
+  viewers(): Readonly<Record<string, number>>
   close(): void
 }
 
@@ -79,6 +81,14 @@ export function createLiveReplicas(deps: LiveReplicasDeps): LiveReplicas {
 
   return {
     origin: { id: 'live', fetch, caching: 'none', ranges: false, keyQuery: DIRECTIVE_NAMES },
+    viewers: () => {
+      const counted: (readonly [string, number])[] = []
+      for (const { name, window } of replicas.values()) {
+        const count = window?.audience.count(clock.monotonic()) ?? 0
+        if (count > 0) counted.push([name, count])
+      }
+      return Object.fromEntries(counted)
+    },
     close: () => {
       sweeping[Symbol.dispose]()
       for (const replica of replicas.values()) replica.close()

@@ -13,6 +13,7 @@ import type { Clock } from '../lib/clock.ts'
 import { describeError, NearcastError } from '../lib/errors.ts'
 import { listen } from '../lib/listen.ts'
 import type { Log } from '../lib/log.ts'
+import { listenOnSocket } from './listen-on-socket.ts'
 import {
   headText,
   pourFrames,
@@ -32,6 +33,8 @@ export interface OriginFaceDeps {
   readonly host: string
   /** 0 takes a free one. */
   readonly port: number
+  /** A unix socket in place of host and port, for this user alone. */
+  readonly socketPath?: string | undefined
   /** What every request must carry as `nearcast-token`. */
   readonly token: string
   readonly origins: () => readonly Origin[]
@@ -50,6 +53,7 @@ export interface OriginFaceDeps {
 }
 
 export interface OriginFace {
+  /** 0 on a socket. */
   readonly port: number
   /** Ends tails and change streams at once, lets answers finish for a moment. */
   close(): Promise<void>
@@ -76,7 +80,10 @@ export async function startOriginFace(deps: OriginFaceDeps): Promise<OriginFace>
   server.headersTimeout = HEADERS_MS
   // An upload lasts as long as its viewer takes.
   server.requestTimeout = 0
-  const port = await listen(server, { name: 'origin', host: deps.host, port: deps.port })
+  const port =
+    deps.socketPath === undefined
+      ? await listen(server, { name: 'origin', host: deps.host, port: deps.port })
+      : await listenOnSocket(server, deps.socketPath)
   return {
     port,
     close: async () => {

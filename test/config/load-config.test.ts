@@ -176,6 +176,22 @@ describe('the configuration', () => {
     })
   })
 
+  it.each([
+    ['0', 0],
+    ['2', 2],
+    ['auto', 'auto'],
+  ])('takes %s for the number of workers, from flag, variable or file', (said, workers) => {
+    expect(load('', { argv: ['--workers', said] }).http.workers).toBe(workers)
+    expect(load('', { env: { NEARCAST_HTTP_WORKERS: said } }).http.workers).toBe(workers)
+    expect(load(`http: { workers: ${said} }`).http.workers).toBe(workers)
+  })
+
+  it.each(['257', '-1', 'many', '1.5'])('takes no %s for it', (said) => {
+    const told = complaint(`http: { workers: ${said} }`)
+    expect(told).toContain('http.workers: ')
+    expect(told).toContain('is not auto or a whole number from 0 to 256')
+  })
+
   it('is not confused by what Kubernetes says of services that are named like it', () => {
     const env = {
       NEARCAST_SERVICE_HOST: '10.0.0.1',
@@ -221,7 +237,7 @@ describe('a mistake is one line with where, key, value and cure', () => {
     ['htpp: {}', 'nearcast.yaml: htpp: unknown key; did you mean http?'],
     ['http: { port: 99999 }', 'nearcast.yaml: http.port: 99999 is not a port (0 to 65535)'],
     ['http: { port: 80x }', 'nearcast.yaml: http.port: "80x" is not a port (0 to 65535)'],
-    ['http: 80', 'nearcast.yaml: http: a number is not a group of host, port'],
+    ['http: 80', 'nearcast.yaml: http: a number is not a group of host, port, workers'],
     ['[1]', 'nearcast.yaml: must hold keys and values'],
     [
       'http:\n  port: 80\n bad: 1',
@@ -301,7 +317,7 @@ describe('a mistake is one line with where, key, value and cure', () => {
     [['--role', 'x'], '--role: "x" is not one of all, origin, edge, control'],
     [['--demo=perhaps'], '--demo: "perhaps" is not true or false'],
     [['--config', 'no.yaml'], 'no.yaml: there is no such file'],
-    [['now'], '"now": unexpected argument; flags are --role, --data, --demo, --config'],
+    [['now'], '"now": unexpected argument; flags are --role, --data, --demo, --workers, --config'],
   ])('in the flags: %o', (argv, expected) => {
     expect(complaint('', { argv })).toBe(expected)
   })

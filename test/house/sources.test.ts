@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Cache } from '../../server/cache/cache.ts'
-import { loadConfig } from '../../server/config/load-config.ts'
 import { openChangeLog } from '../../server/control/change-log.ts'
 import { followChanges } from '../../server/control/follow-changes.ts'
 import type { Distribution, OriginOptions } from '../../server/distribution/types.ts'
@@ -103,23 +102,14 @@ describe('an edge', () => {
         log: silentLog,
       })
     const before = await startFace(0)
-    const config = loadConfig({
-      env: {
-        NEARCAST_ROLE: 'edge',
-        NEARCAST_PARENT: `http://127.0.0.1:${before.port}`,
-        NEARCAST_PARENT_TOKEN: 'a-secret-token',
+    const sources = await openRemoteSources(
+      { clock: systemClock, log: silentLog, metrics: new Metrics(), version: '0' },
+      {
+        url: `http://127.0.0.1:${before.port}`,
+        token: 'a-secret-token',
+        edgeId: 'edge',
       },
-      cwd: folder,
-    })
-    const sources = await openRemoteSources({
-      config,
-      clock: systemClock,
-      random: systemRandom,
-      log: silentLog,
-      metrics: new Metrics(),
-      cache: new Cache(config.cache),
-      version: '0',
-    })
+    )
     const ids = () => sources.state().distributions.map(({ id }) => id)
     await vi.waitFor(() => expect(ids()).toEqual(['a', 'b']))
     await before.close()

@@ -1,0 +1,184 @@
+import type { Clock } from './lib/clock.ts'
+import { type Deferred, deferred } from './lib/deferred.ts'
+import { type ErrorCode, NearcastError } from './lib/errors.ts'
+import type { Log } from './lib/log.ts'
+import type { MetricValue, Metrics } from './lib/metrics.ts'
+import type { ToWorker, WorkerOrder } from './main-worker-messages.ts'
+import { codeOf, type StartWorker, WorkerSlot } from './main-worker-slot.ts'
+
+export interface WorkersDeps {
+  readonly count: number
+  readonly start: StartWorker
+  /** What a worker is told that begins now; `slot` and the port are put in here. */
+  readonly order: () => Omit<WorkerOrder, 'slot' | 'http'>
+  /** Never port 0: workers share a handle by the port they ask for, and get another one for 0 when all had died. */
+  readonly http: { readonly host: string; readonly port: number }
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Metrics
+  /** The port on which workers answer, whenever one of them begins to. */
+  readonly onServing: (port: number) => void
+}
+
+/** The processes that answer viewers, and what they say of themselves, summed up. */
+export interface Workers {
+  /** Each has begun to serve or failed once. Rejects when the port cannot be had. */
+  readonly started: Promise<void>
+  /** How far the last of them has followed the changes; undefined while none serves. */
+  readonly seq: number | undefined
+  /** Resolves when every worker that serves has applied the change, or after a moment. */
+  settled(seq: number): Promise<void>
+  report(): { readonly wanted: number; readonly serving: number; readonly restarts: number }
+  cache(): Readonly<Record<string, number>>
+  viewers(name: string): number
+  /** Of the worker that holds an answer to the URL, else of any. Throws `unavailable`, and what explaining throws. */
+  explain(url: string): Promise<object>
+  /** Drains them; what has not ended after `graceMs` and a moment is killed. */
+  close(graceMs: number): Promise<void>
+}
+
+const SETTLE_MS = 2000
+const EXPLAIN_MS = 2000
+const KILL_AFTER_MS = 1000
+
+/** Starts the workers and replaces those that die. */
+export function startWorkers(deps: WorkersDeps): Workers {
+  return new WorkerPool(deps)
+}
+
+class WorkerPool implements Workers {
+  readonly started: Promise<void>
+  readonly #deps: WorkersDeps
+  readonly #slots: readonly WorkerSlot[]
+  readonly #begun = deferred<void>()
+  /** What workers had counted that are no more: a sum never goes back. */
+  readonly #retired = new Map<string, MetricValue>()
+  readonly #waiting = new Set<{ readonly seq: number; readonly done: Deferred<void> }>()
+  #restarts = 0
+
+  constructor(deps: WorkersDeps) {
+    const { count, clock, log, metrics } = deps
+    this.#deps = deps
+    this.started = this.#begun.promise
+    this.#slots = Array.from(
+      { length: count },
+      (_, at) =>
+        new WorkerSlot(at + 1, {
+          start: deps.start,
+          order: () => this.#order(at + 1),
+          clock,
+          log,
+          onServing: (port) => this.#serves(port),
+          onApplied: () => this.#settle(),
+          onEnd: (slot) => this.#ended(slot),
+        }),
+    )
+    metrics.include(() => this.#values())
+    metrics.gauge('nearcast_workers', 'Worker processes that serve', () => this.#serving.length)
+    for (const slot of this.#slots) slot.begin()
+  }
+
+  get seq(): number | undefined {
+    const all = this.#serving.map(({ seq }) => seq)
+    return all.length === 0 ? undefined : Math.min(...all)
+  }
+
+  async settled(seq: number): Promise<void> {
+    const one = { seq, done: deferred<void>() }
+    this.#waiting.add(one)
+    using _ = this.#deps.clock.after(SETTLE_MS, () => one.done.resolve())
+    this.#settle()
+    await one.done.promise
+    this.#waiting.delete(one)
+  }
+
+  report() {
+    return { wanted: this.#slots.length, serving: this.#serving.length, restarts: this.#restarts }
+  }
+
+  cache(): Readonly<Record<string, number>> {
+    return sum(this.#slots.map(({ facts }) => facts?.cache ?? {}))
+  }
+
+  viewers(name: string): number {
+    return this.#slots.reduce((count, { facts }) => {
+      const known = facts && Object.hasOwn(facts.viewers, name) ? facts.viewers[name] : undefined
+      return count + (known ?? 0)
+    }, 0)
+  }
+
+  async explain(url: string): Promise<object> {
+    const asked = this.#serving.map((slot) => slot.explain(url))
+    using _ = this.#deps.clock.after(EXPLAIN_MS, () => {
+      for (const slot of this.#slots) slot.forgetQuestions()
+    })
+    const answers = (await Promise.all(asked)).flatMap((answer) => (answer ? [answer] : []))
+    const held = answers.find((one) => one.answer?.['stored'] === true) ?? answers[0]
+    if (!held) throw new NearcastError('unavailable', 'no worker answered')
+    if (held.answer) return held.answer
+    throw new NearcastError(codeOf(held.code), held.sentence ?? 'a worker could not say')
+  }
+
+  async close(graceMs: number): Promise<void> {
+    const gone = this.#slots.map((slot) => slot.drain())
+    using _ = this.#deps.clock.after(graceMs + KILL_AFTER_MS, () => {
+      for (const slot of this.#slots) slot.kill()
+    })
+    await Promise.all(gone)
+  }
+
+  get #serving(): readonly WorkerSlot[] {
+    return this.#slots.filter(({ state }) => state === 'serving')
+  }
+
+  #order(slot: number): ToWorker {
+    const { order, http } = this.#deps
+    return { kind: 'begin', order: { ...order(), slot, http } }
+  }
+
+  #serves(port: number): void {
+    this.#deps.onServing(port)
+    this.#settle()
+    this.#checkBegun()
+  }
+
+  #ended(slot: WorkerSlot): void {
+    for (const value of slot.facts?.metrics ?? []) {
+      if (value.kind !== 'counter') continue
+      const before = this.#retired.get(value.name)?.value ?? 0
+      this.#retired.set(value.name, { ...value, value: before + value.value })
+    }
+    this.#restarts++
+    this.#settle()
+    this.#checkBegun()
+  }
+
+  #checkBegun(): void {
+    const fatal = this.#slots.find(({ failure }) => failure && FATAL.has(failure.code))?.failure
+    if (fatal && this.#serving.length === 0) this.#begun.reject(fatal)
+    else if (this.#slots.every((slot) => slot.tried)) this.#begun.resolve()
+  }
+
+  #settle(): void {
+    const seq = this.seq ?? Number.POSITIVE_INFINITY
+    for (const one of this.#waiting) if (seq >= one.seq) one.done.resolve()
+  }
+
+  *#values(): Generator<MetricValue, void> {
+    yield* this.#retired.values()
+    for (const { facts } of this.#slots) yield* facts?.metrics ?? []
+  }
+}
+
+/** What another try would not cure. */
+const FATAL: ReadonlySet<ErrorCode> = new Set(['port-taken', 'config-invalid'])
+
+/** Figures of the same name added up. */
+export function sum(
+  all: readonly Readonly<Record<string, number>>[],
+): Readonly<Record<string, number>> {
+  const total: Record<string, number> = {}
+  for (const one of all)
+    for (const [name, value] of Object.entries(one)) total[name] = (total[name] ?? 0) + value
+  return total
+}
