@@ -1,5 +1,14 @@
 import { crc32 } from 'node:zlib'
-import { type FileHandle, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import {
+  type FileHandle,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises'
 import { join } from 'node:path'
 import { type KeyHash, PLACE_LENGTH_MAX } from './hash-index.ts'
 import { RECORD_HEADER_BYTES, readRecordHeader } from './record.ts'
@@ -108,6 +117,14 @@ export async function listSegments(folder: string): Promise<readonly number[]> {
     if (/^\d{10}\.index(?:\.new)?$/.test(name) && !wanted.has(join(folder, name)))
       await rm(join(folder, name), { force: true })
   return segments.sort((a, b) => a - b)
+}
+
+/** Bytes of all segment and index files in the folder. */
+export async function bytesIn(folder: string): Promise<number> {
+  let bytes = 0
+  for (const name of await readdir(folder))
+    if (/^\d{10}\.(?:segment|index)$/.test(name)) bytes += (await stat(join(folder, name))).size
+  return bytes
 }
 
 export async function removeSegment(folder: string, segment: number): Promise<void> {
