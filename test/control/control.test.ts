@@ -22,6 +22,8 @@ let streams: StreamReport[]
 let edgeSeq: number
 let ready: boolean
 let folder: string
+/** How far the API's clock is ahead. */
+let lateMs: number
 const cut: string[] = []
 
 const main: StreamReport = {
@@ -76,6 +78,7 @@ beforeEach(async () => {
   streams = [main]
   edgeSeq = Number.MAX_SAFE_INTEGER
   ready = true
+  lateMs = 0
   cut.length = 0
   const metrics = new Metrics()
   metrics.counter('tests_total', 'Tests.').add(3)
@@ -91,7 +94,7 @@ beforeEach(async () => {
     services,
     originDefaults: { region: 'eu-west-9', endpoint: 'http://s3:9000' },
     originFolder: '/etc/nearcast',
-    clock: systemClock,
+    clock: { ...systemClock, now: () => systemClock.now() + lateMs },
     random: systemRandom,
     log: silentLog,
     metrics,
@@ -237,7 +240,64 @@ describe('invalidations', () => {
     expect((await get('/invalidations')).body).toMatchObject({ invalidations: [{ seq: 1 }] })
   })
 
+  it('take tags by name or behind #, and may be soft', async () => {
+    const made = await post('/invalidations', { paths: ['#a'], tags: ['b'], soft: true })
+    expect(made).toMatchObject({ status: 201, body: { paths: ['#a', '#b'], soft: true } })
+    expect(state.invalidations.check({ distribution: 'd', path: '/', tags: ['b'] }, 0).kind).toBe(
+      'stale',
+    )
+  })
+
+  it('say in a dry run what would go, and change nothing', async () => {
+    const asked = { paths: ['/a', '/b'], dryRun: true, examples: 1 }
+    expect(await post('/invalidations', asked)).toMatchObject({
+      status: 200,
+      body: { dryRun: true, objects: 2, bytes: 7, examples: ['/a'] },
+    })
+    expect(changes.position.seq).toBe(0)
+  })
+
+  it('name the edges that have applied them', async () => {
+    edgeSeq = 0
+    const made = await post('/invalidations', { paths: ['/a'] })
+    expect(made.body).toMatchObject({ edges: [{ id: 'here', state: 'in-progress' }] })
+    edgeSeq = 1
+    expect((await get(`/invalidations/${textOf(made, 'id')}`)).body).toMatchObject({
+      edges: [{ id: 'here', state: 'applied' }],
+    })
+  })
+
+  it('are undone within a minute, once', async () => {
+    const made = await post('/invalidations', { paths: ['/a'] })
+    const what = { distribution: 'd', path: '/a', tags: [] }
+    expect(state.invalidations.check(what, 0).kind).toBe('gone')
+    const path = `/invalidations/${textOf(made, 'id')}`
+
+    expect(await post(`${path}/undo`, undefined)).toMatchObject({
+      status: 200,
+      body: { undoneAt: expect.any(Number) },
+    })
+    expect(state.invalidations.check(what, 0).kind).toBe('valid')
+    expect((await get(path)).body).not.toHaveProperty('undoableUntil')
+    expect(await post(`${path}/undo`, undefined)).toMatchObject({
+      status: 409,
+      body: { code: 'conflict', message: expect.stringContaining('undone already') },
+    })
+    expect((await post('/invalidations/inone/undo', undefined)).status).toBe(404)
+  })
+
+  it('are not undone after the minute, and it says why', async () => {
+    const made = await post('/invalidations', { paths: ['/a'] })
+    lateMs = 61_000
+    expect(await post(`/invalidations/${textOf(made, 'id')}/undo`, undefined)).toMatchObject({
+      status: 409,
+      body: { message: expect.stringMatching(/was made 61 s ago; it can be undone for 60 s/) },
+    })
+  })
+
   it.each([
+    ['a comma in a tag', ['#a,b']],
+    ['a tag without name', ['#']],
     ['no slash', ['a.jpg']],
     ['a star in the middle', ['/a*b']],
     ['a space', ['/a b']],

@@ -4,6 +4,7 @@ import type { Resting } from '../../server/cache/tier/resting.ts'
 import { InvalidationIndex } from '../../server/distribution/invalidation-index.ts'
 import type { Behavior, WebDistribution } from '../../server/distribution/types.ts'
 import type { AccessRecord } from '../../server/edge/access-record.ts'
+import type { Changes } from '../../server/edge/decide.ts'
 import { createEdge } from '../../server/edge/create-edge.ts'
 import { listenHttp } from '../../server/edge/listen-http.ts'
 import type { Fields, Origin, OriginMessage, OriginRequest } from '../../server/http/message.ts'
@@ -26,7 +27,12 @@ export interface EdgeFixture {
   readonly clock: FakeClock
   readonly records: AccessRecord[]
   ask(path: string, options?: AskOptions): Promise<Answer>
-  invalidate(...paths: string[]): void
+  /** Gives the number of the change. */
+  invalidate(...paths: string[]): number
+  invalidateSoftly(...paths: string[]): number
+  /** Of the change with this number. */
+  undo(seq: number, ...paths: string[]): void
+  changes(): Changes
   /** A log that was lost begins again under another epoch. */
   setEpoch(epoch: string): void
   setBehaviors(behaviors: readonly Partial<Behavior>[]): void
@@ -108,8 +114,19 @@ export async function startEdge(options: {
     ask: (path, ask = {}) => askServer(listener.port, path, ask),
     invalidate(...paths) {
       seq++
-      invalidations.add({ seq, distribution: 'default', paths })
+      invalidations.add({ seq, at: clock.now(), distribution: 'default', paths })
+      return seq
     },
+    invalidateSoftly(...paths) {
+      seq++
+      invalidations.add({ seq, at: clock.now(), distribution: 'default', paths, soft: true })
+      return seq
+    },
+    undo(of, ...paths) {
+      seq++
+      invalidations.undo({ seq: of, distribution: 'default', paths })
+    },
+    changes: () => ({ epoch, log: invalidations, local: new InvalidationIndex() }),
     setEpoch(next) {
       epoch = next
     },
