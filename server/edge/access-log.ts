@@ -11,9 +11,9 @@ export interface AccessLog {
 }
 
 const FLUSH_MS = 500
-const FLUSH_BYTES = 256 * 1024
+const CHUNK_BYTES = 256 * 1024
 /** Waiting for a disk; what comes beyond is counted and not kept. */
-const WAITING_BYTES_MAX = 16 * 1024 * 1024
+const CHUNKS_MAX = 64
 
 // CloudFront's standard log, in its order.
 const FIELDS =
@@ -28,49 +28,56 @@ export function openAccessLog(
   file: string,
   { clock, log }: { readonly clock: Clock; readonly log: Log },
 ): AccessLog {
-  let waiting: string[] = []
-  let bytes = 0
+  // Lines are ASCII: written at once where they wait, they leave nothing to collect.
+  let chunk = Buffer.allocUnsafe(CHUNK_BYTES)
+  let used = 0
+  const full: Buffer[] = []
   let lost = 0
   let writing: Promise<void> | undefined
   let failed = false
 
+  const take = () => {
+    if (used > 0) full.push(chunk.subarray(0, used))
+    chunk = Buffer.allocUnsafe(CHUNK_BYTES)
+    used = 0
+  }
   const flush = async (): Promise<void> => {
-    const text = waiting.join('')
-    const count = waiting.length
-    waiting = []
-    bytes = 0
+    take()
+    const chunks = full.splice(0)
     try {
-      await appendFile(file, (await isNew(file)) ? HEADER + text : text)
+      if (await isNew(file)) chunks.unshift(Buffer.from(HEADER))
+      await appendFile(file, Buffer.concat(chunks))
       failed = false
     } catch (error) {
-      lost += count
+      lost += chunks.reduce((sum, bytes) => sum + countLines(bytes), 0)
       if (!failed) log.error('the access log cannot be written', { error: describeError(error) })
       failed = true
     }
-    if (lost > 0 && !failed) {
-      log.warn('access log lines were lost', { lines: lost })
-      lost = 0
-    }
+    if (lost === 0 || failed) return
+    log.warn('access log lines were lost', { lines: lost })
+    lost = 0
   }
   const start = () => {
-    if (writing || waiting.length === 0) return
+    if (writing || (used === 0 && full.length === 0)) return
     writing = flush().finally(() => {
       writing = undefined
-      if (bytes >= FLUSH_BYTES) start()
+      if (full.length > 0) start()
     })
   }
   const ticking = clock.every(FLUSH_MS, start)
 
   return {
     write(record) {
-      if (bytes > WAITING_BYTES_MAX) {
-        lost += 1
-        return
-      }
       const line = formatRecord(record)
-      waiting.push(line)
-      bytes += line.length
-      if (bytes >= FLUSH_BYTES) start()
+      if (used + line.length > CHUNK_BYTES) {
+        if (full.length >= CHUNKS_MAX || line.length > CHUNK_BYTES) {
+          lost += 1
+          return
+        }
+        take()
+        start()
+      }
+      used += chunk.write(line, used, 'latin1')
     },
     async close() {
       ticking[Symbol.dispose]()
@@ -79,6 +86,12 @@ export function openAccessLog(
       await writing
     },
   }
+}
+
+function countLines(bytes: Uint8Array): number {
+  let lines = 0
+  for (const byte of bytes) if (byte === 10) lines += 1
+  return lines
 }
 
 async function isNew(file: string): Promise<boolean> {

@@ -31,6 +31,7 @@ export function serveFast(
   handOver: (socket: Socket) => void,
 ): void {
   let answering = false
+  let answered = false
   let ended = false
 
   const leave = (chunk?: Buffer) => {
@@ -57,15 +58,17 @@ export function serveFast(
       leave(chunk)
       return
     }
-    answering = true
-    socket.setTimeout(deps.keepAliveMs)
-    const over = () => {
-      answering = false
-      if (socket.destroyed) return
-      if (ended) socket.end()
-      else if (socket.isPaused()) socket.resume()
+    if (!answered) {
+      answered = true
+      socket.setTimeout(deps.keepAliveMs)
     }
-    if (sendAnswer(socket, deps, answer, over)) answering = false
+    answering = !sendAnswer(socket, deps, answer, over)
+  }
+  const over = () => {
+    answering = false
+    if (socket.destroyed) return
+    if (ended) socket.end()
+    else if (socket.isPaused()) socket.resume()
   }
   const onEnd = () => {
     ended = true
@@ -86,50 +89,67 @@ function sendAnswer(socket: Socket, deps: FastDeps, answer: FastAnswer, over: ()
   const id = deps.nextId()
   const head = `${answer.head}${id}\r\n\r\n`
   const { generation } = answer.object
-  const at = deps.now()
-  const began = deps.monotonic()
-  const record = (bytes: number, complete: boolean) => {
-    const { target, headers } = answer.request
-    deps.done({
-      at,
-      requestId: id,
-      address: socket.remoteAddress ?? '',
-      method: 'GET',
-      host: text(headers['host']),
-      target,
-      status: 200,
-      bytes,
-      seconds: (deps.monotonic() - began) / 1000,
-      result: 'Hit',
-      complete,
-      referer: text(headers['referer']),
-      userAgent: text(headers['user-agent']),
-      range: '',
-      protocol: 'HTTP/1.1',
-    })
-  }
   const first = answer.size === 0 ? undefined : generation.sliceAt(0)
   first?.touch()
   if (!first || first.filled >= answer.size) {
     const flowing = writeWhole(socket, head, first?.bytes.subarray(0, answer.size))
     if (flowing) {
-      record(answer.size, true)
+      deps.done(recordOf(socket, deps, answer, id, 0, answer.size, true))
       return true
     }
-    socket.setTimeout(deps.stuckMs)
-    drainedOrClosed(socket, () => {
-      socket.setTimeout(deps.keepAliveMs)
-      record(answer.size, !socket.destroyed)
-      over()
-    })
-    return false
   }
-  const reader = generation.read(0, answer.size, answer.source())
-  void sendReader(socket, deps, head, reader).then((sent) => {
-    record(sent, sent === answer.size)
-    over()
-  })
+  void sendSlowly(socket, deps, answer, first && first.filled >= answer.size ? '' : head, id).then(
+    over,
+  )
   return false
+}
+
+/** What is more than a slice, or more than the connection took: at the viewer's pace. An empty head: all is written already. */
+async function sendSlowly(
+  socket: Socket,
+  deps: FastDeps,
+  answer: FastAnswer,
+  head: string,
+  id: string,
+): Promise<void> {
+  const began = deps.monotonic()
+  let sent = answer.size
+  if (head === '') await drained(socket, deps)
+  else {
+    const reader = answer.object.generation.read(0, answer.size, answer.source())
+    sent = await sendReader(socket, deps, head, reader)
+  }
+  const complete = sent === answer.size && !socket.destroyed
+  const seconds = (deps.monotonic() - began) / 1000
+  deps.done(recordOf(socket, deps, answer, id, seconds, sent, complete))
+}
+
+function recordOf(
+  socket: Socket,
+  deps: FastDeps,
+  { request: { target, headers } }: FastAnswer,
+  requestId: string,
+  seconds: number,
+  bytes: number,
+  complete: boolean,
+): Omit<AccessRecord, 'edge'> {
+  return {
+    at: deps.now() - seconds * 1000,
+    requestId,
+    address: socket.remoteAddress ?? '',
+    method: 'GET',
+    host: text(headers['host']),
+    target,
+    status: 200,
+    bytes,
+    seconds,
+    result: 'Hit',
+    complete,
+    referer: text(headers['referer']),
+    userAgent: text(headers['user-agent']),
+    range: '',
+    protocol: 'HTTP/1.1',
+  }
 }
 
 function writeWhole(socket: Socket, head: string, body: Uint8Array | undefined): boolean {
