@@ -5,6 +5,7 @@ import type { Behavior } from '../distribution/types.ts'
 import { writeCacheStatus } from '../http/cache-status.ts'
 import type { OriginMessage } from '../http/message.ts'
 import { describeError, NearcastError } from '../lib/errors.ts'
+import { failureLogOf } from '../lib/failure-log.ts'
 import { decide } from './decide.ts'
 import type { EdgeContext } from './edge-context.ts'
 import { errorAnswerOf, sendError } from './error-answer.ts'
@@ -48,7 +49,11 @@ export async function answerCached(
 ): Promise<void> {
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     const resolved = await resolve(context, viewer, exchange)
-    if ((await send(context, viewer, exchange, resolved)) === 'sent') return
+    if ((await send(context, viewer, exchange, resolved)) === 'sent') {
+      if (resolved.kind === 'object' && !viewer.gone)
+        context.prefetch.served(exchange, resolved.object)
+      return
+    }
     if (resolved.kind === 'object') context.deps.cache.remove(resolved.object)
   }
   throw new NearcastError('origin-failed', `${exchange.path}: keeps changing while it is read`)
@@ -135,7 +140,10 @@ async function resolve(
     const decision = decide({ headers: viewer.headers, behavior, object, changes, now })
     if (decision.kind === 'respond') return { kind: 'refused', status: decision.status }
     if (decision.kind === 'serve' && object) {
-      if (decision.refresh) context.flights.refresh(exchange, object)
+      if (decision.refresh)
+        context.flights.refresh(exchange, object, (fetched) =>
+          logFailure(context, viewer, exchange, fetched),
+        )
       return hit(object, decision.ttlSeconds, decision.age)
     }
     const { fetched, collapsed, controller } = await context.flights.join(exchange, {
@@ -145,6 +153,7 @@ async function resolve(
       mayShare: waited < WAITS_MAX,
       onInformational: (status, headers) => viewer.inform(status, headers),
     })
+    if (!collapsed) logFailure(context, viewer, exchange, fetched)
     if (!collapsed && fetched.kind === 'pass') {
       const cacheStatus = forwardedStatus(fetched.forwarded, false)
       return { kind: 'pass', message: fetched.message, controller, cacheStatus }
@@ -152,6 +161,23 @@ async function resolve(
     if (fetched.kind === 'pass' || (collapsed && !isFor(fetched, cache, exchange))) continue
     return forwarded(fetched, collapsed, behavior, clock.now())
   }
+}
+
+/** A failure that is kept, or hidden by a stale answer, reaches nobody who would log it. */
+function logFailure(
+  { deps }: EdgeContext,
+  viewer: Viewer,
+  { origin }: Exchange,
+  fetched: Fetched,
+): void {
+  const failure = fetched.kind === 'object' ? fetched.failure : undefined
+  if (!failure || failure.status < 500) return
+  failureLogOf(deps).warn(`${origin.id} ${failure.code}`, 'origin failed', {
+    origin: origin.id,
+    request: viewer.id,
+    url: viewer.request.url,
+    error: describeError(failure),
+  })
 }
 
 /** What somebody else's request brought is this viewer's too: fresh, and of the variant he asks for. */

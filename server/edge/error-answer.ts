@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http'
-import { ERRORS, type NearcastError } from '../lib/errors.ts'
+import { type NearcastError, publicSentence } from '../lib/errors.ts'
 import type { Viewer } from './viewer.ts'
 
 /** What the edge says itself when there is no answer of an origin. */
@@ -12,7 +12,7 @@ export interface ErrorAnswer {
 }
 
 export function errorAnswerOf(error: NearcastError, fields: readonly string[]): ErrorAnswer {
-  return { status: error.status, code: error.code, message: publicMessage(error), fields }
+  return { status: error.status, code: error.code, message: publicSentence(error), fields }
 }
 
 /** Sends an error as a page to browsers, as JSON to programs; never kept by caches on the way. */
@@ -40,11 +40,6 @@ export function sendError(viewer: Viewer, answer: ErrorAnswer): void {
   ])
   if (request.method === 'HEAD') viewer.end()
   else viewer.end(body)
-}
-
-// Failures of an origin can name addresses and buckets: those go to the log, the viewer gets the meaning.
-function publicMessage(error: NearcastError): string {
-  return error.status < 500 ? error.message.slice(error.code.length + 2) : ERRORS[error.code][1]
 }
 
 function json({ code, message }: ErrorAnswer, requestId: string): string {

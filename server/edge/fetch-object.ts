@@ -41,6 +41,8 @@ export type Fetched =
       readonly flat?: readonly string[] | undefined
       /** Others who wait may have it too. */
       readonly shareable: boolean
+      /** Why the origin gave no answer, and this object stands in for it. */
+      readonly failure?: NearcastError | undefined
     }
   /** Not to be kept: for the one viewer who began it. */
   | { readonly kind: 'pass'; readonly message: OriginMessage; readonly forwarded: Forwarded }
@@ -230,7 +232,7 @@ function failed(deps: FetchDeps, task: FetchTask, error: unknown, requestTime: n
       : new NearcastError('origin-failed', 'the origin gave no answer', { cause: error })
   if (failure.status >= 500 && stale) {
     const kept = restStale(deps, task, stale, undefined)
-    if (kept) return kept
+    if (kept) return { ...kept, failure }
   }
   const facts: ObjectFacts = {
     distribution: exchange.distribution.id,
@@ -249,7 +251,7 @@ function failed(deps: FetchDeps, task: FetchTask, error: unknown, requestTime: n
   const generation = deps.cache.ownGeneration({ etag: undefined, size: 0, rangeable: false })
   const object = deps.cache.store(exchange.key, [], exchange.forwarded, facts, generation)
   const forwarded = { reason: task.reason, status: undefined, stored: true }
-  return { kind: 'object', object, forwarded, shareable: true }
+  return { kind: 'object', object, forwarded, shareable: true, failure }
 }
 
 function restStale(
@@ -257,7 +259,7 @@ function restStale(
   { exchange, reason }: FetchTask,
   stale: StoredObject,
   status: number | undefined,
-): Fetched | undefined {
+): (Fetched & { kind: 'object' }) | undefined {
   const now = deps.clock.now()
   if (!stale.generation.usable || !mayServeOnError(stale, exchange.behavior, now)) return undefined
   const seconds = exchange.behavior.errors[status ?? 502]?.ttl ?? ERROR_REST_SECONDS

@@ -71,13 +71,18 @@ export class Flights {
   }
 
   /** Asks in the background; the answer flows into the cache. */
-  refresh(exchange: Exchange, stale: StoredObject): void {
+  refresh(exchange: Exchange, stale: StoredObject, onFetched?: (fetched: Fetched) => void): void {
     const get = exchange.method === 'GET' ? exchange : { ...exchange, method: 'GET' }
     const name = nameOf(get)
     if (this.#flying.has(name)) return
     const flight = this.#start(name, { exchange: get, stale, reason: 'stale' })
     flight.waiting++
-    void flight.fetched.then((fetched) => this.#receive(get, fetched)).catch(() => {})
+    void flight.fetched
+      .then((fetched) => {
+        onFetched?.(fetched)
+        return this.#receive(get, fetched)
+      })
+      .catch(() => {})
   }
 
   /** The next viewers of this key don't wait for each other: what they get is for one only. */

@@ -54,6 +54,11 @@ export class NearcastError extends Error {
   }
 }
 
+/** What a viewer may read of a failure: of a 5xx its meaning, because the sentence can name buckets, addresses and credentials. */
+export function publicSentence(error: NearcastError): string {
+  return error.status < 500 ? error.sentence : ERRORS[error.code][1]
+}
+
 export function hasCode(error: unknown, code: ErrorCode): error is NearcastError {
   return error instanceof NearcastError && error.code === code
 }

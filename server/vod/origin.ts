@@ -10,7 +10,8 @@ import type {
   OriginResponse,
 } from '../http/message.ts'
 import type { Clock } from '../lib/clock.ts'
-import { hasCode, NearcastError } from '../lib/errors.ts'
+import { hasCode, NearcastError, publicSentence } from '../lib/errors.ts'
+import { failureLogOf } from '../lib/failure-log.ts'
 import type { Log } from '../lib/log.ts'
 import type { CountingMetric, Metrics } from '../lib/metrics.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
@@ -62,7 +63,7 @@ export function createVodOrigin(options: VodOriginOptions): VodOrigin {
     onLoad: () => counters.loads.add(),
   })
   metrics.gauge('vod_index_bytes', 'Memory of film indexes', () => shelf.bytes)
-  const context = { store, clock, shelf, ...counters }
+  const context = { store, clock, log, shelf, ...counters }
   return {
     id: 'vod',
     caching: 'shared',
@@ -76,6 +77,7 @@ export function createVodOrigin(options: VodOriginOptions): VodOrigin {
 interface Context {
   readonly store: ObjectStore
   readonly clock: Clock
+  readonly log: Log
   readonly shelf: FilmShelf
   readonly segments: CountingMetric
   readonly mended: CountingMetric
@@ -90,6 +92,11 @@ async function fetchVod(context: Context, request: OriginRequest): Promise<Origi
     if (address !== undefined) return await answer(context, request, address)
   } catch (error) {
     if (!(error instanceof NearcastError) || request.signal.aborted) throw error
+    if (error.status >= 500)
+      failureLogOf(context).warn(`vod ${error.code}`, 'stored media failed', {
+        path: request.path,
+        error: error.message,
+      })
     return refusal(error)
   }
   // Thrown, which shows browsers a page: people come here who take this for the address of a film to watch.
@@ -181,7 +188,7 @@ function response(status: number, headers: Fields, body: Body): OriginMessage {
 }
 
 function refusal(error: NearcastError): OriginMessage {
-  const body = Buffer.from(JSON.stringify({ code: error.code, message: error.sentence }))
+  const body = Buffer.from(JSON.stringify({ code: error.code, message: publicSentence(error) }))
   const headers = {
     'content-type': 'application/json',
     'content-length': String(body.length),

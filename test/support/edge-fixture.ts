@@ -9,7 +9,7 @@ import { createEdge } from '../../server/edge/create-edge.ts'
 import { listenHttp } from '../../server/edge/listen-http.ts'
 import type { Fields, Origin, OriginMessage, OriginRequest } from '../../server/http/message.ts'
 import { systemClock } from '../../server/lib/clock.ts'
-import { silentLog } from '../../server/lib/log.ts'
+import { type Log, silentLog } from '../../server/lib/log.ts'
 import { Metrics } from '../../server/lib/metrics.ts'
 import { FakeClock } from './fake-clock.ts'
 
@@ -70,6 +70,7 @@ export async function startEdge(options: {
   readonly sliceBytes?: number
   readonly resting?: Resting
   readonly stuckMs?: number
+  readonly log?: Log
   readonly defaultRootObject?: string
 }): Promise<EdgeFixture> {
   const clock = new FakeClock()
@@ -95,7 +96,7 @@ export async function startEdge(options: {
   let distributions = distributionOf(options.behaviors ?? [{}])
   const edge = createEdge({
     clock,
-    log: silentLog,
+    log: options.log ?? silentLog,
     metrics: new Metrics(),
     cache,
     edgeId: 'test',

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 import { deferred } from '../../server/lib/deferred.ts'
 import { NearcastError } from '../../server/lib/errors.ts'
+import { type Log, silentLog } from '../../server/lib/log.ts'
 import { convertFilm, makeFilm } from '../support/media.ts'
 import { ask, NEVER, playFilm, type Shelf, shelfWith } from './play.ts'
 
@@ -80,22 +81,34 @@ describe('reading', () => {
     expect([status, JSON.parse(text)]).toMatchObject([504, { code: 'origin-timeout' }])
   })
 
-  it('passes on what the store says is wrong, and does not keep it', async () => {
-    const shelf = await shelfWith({ film: await makeFilm(LONG) })
+  it('keeps what the store says from viewers, writes it down once in 10 s, and does not keep the answer', async () => {
+    const lines: unknown[] = []
+    const log: Log = { ...silentLog, warn: (_, fields) => void lines.push(fields), with: () => log }
+    const shelf = await shelfWith({ film: await makeFilm(LONG) }, { log })
+    const sentence = 'my-videos at http://10.0.0.9:9000: the secret key is wrong; check AWS_SECRET'
     shelf.store.before = async () => {
-      throw new NearcastError('store-denied', 'the secret is wrong')
+      throw new NearcastError('store-denied', sentence)
     }
-    const { status, text, headers } = await ask(shelf, '/vod/film/index.m3u8')
-    expect(status).toBe(502)
-    expect(JSON.parse(text)).toEqual({ code: 'store-denied', message: 'the secret is wrong' })
-    expect(headers['cache-control']).toBe('no-store')
+    for (const again of [1, 2, 3]) {
+      const { status, text, headers } = await ask(shelf, '/vod/film/index.m3u8')
+      expect([again, status, headers['cache-control']]).toEqual([again, 502, 'no-store'])
+      expect(JSON.parse(text)).toEqual({
+        code: 'store-denied',
+        message: 'the object store refused the credentials',
+      })
+    }
+    await shelf.clock.advance(10_000)
+    expect(lines).toEqual([
+      { path: '/vod/film/index.m3u8', error: `store-denied: ${sentence}` },
+      { kind: 'vod store-denied', unwritten: 2 },
+    ])
     shelf.store.before = async () => {}
     expect((await ask(shelf, '/vod/film/index.m3u8')).status).toBe(200)
   })
 
   it('keeps indexes within their bytes, the least recently used out first', async () => {
     const film = await makeFilm(LONG)
-    const shelf = await shelfWith({ a: film, b: film, c: film }, 30_000)
+    const shelf = await shelfWith({ a: film, b: film, c: film }, { maxIndexBytes: 30_000 })
     for (const key of ['a', 'b', 'c']) await ask(shelf, `/vod/${key}/index.m3u8`)
     const { indexBytes } = await shelf.origin.probe('c', NEVER)
     expect(indexBytes * 3).toBeGreaterThan(30_000)

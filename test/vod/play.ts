@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readPlaylist } from '../../server/formats/m3u8/read-playlist.ts'
 import { collect } from '../../server/lib/bytes.ts'
-import { silentLog } from '../../server/lib/log.ts'
+import { type Log, silentLog } from '../../server/lib/log.ts'
 import { Metrics } from '../../server/lib/metrics.ts'
 import { openMemoryStore } from '../../server/storage/memory.ts'
 import type { ObjectStore, ReadOptions } from '../../server/storage/object-store.ts'
@@ -46,11 +46,11 @@ export interface Shelf {
 /** An origin over a store in memory that holds these films. */
 export async function shelfWith(
   films: Readonly<Record<string, string | Uint8Array>>,
-  maxIndexBytes?: number,
+  { maxIndexBytes, log = silentLog }: { readonly maxIndexBytes?: number; readonly log?: Log } = {},
 ): Promise<Shelf> {
   const clock = new FakeClock()
   const store = countReads(openMemoryStore({ clock }))
-  const options = { store, clock, log: silentLog, metrics: new Metrics(), maxIndexBytes }
+  const options = { store, clock, log, metrics: new Metrics(), maxIndexBytes }
   const put = async (key: string, bytes: Uint8Array) => {
     await store.write(key, bytes, { signal: NEVER })
   }
