@@ -1,12 +1,14 @@
 import type { Cache } from '../cache/cache.ts'
 import { InvalidationIndex } from '../distribution/invalidation-index.ts'
 import { currentAge, freshnessOf } from '../distribution/freshness.ts'
+import { passesThrough } from '../distribution/key.ts'
+import type { NameSet } from '../distribution/types.ts'
 import type { Origin } from '../http/message.ts'
 import type { Clock } from '../lib/clock.ts'
 import { NearcastError } from '../lib/errors.ts'
 import { decide } from './decide.ts'
 import type { EdgeState } from './edge-context.ts'
-import { matchRequest } from './match-request.ts'
+import { allowedMethods, type Exchange, matchRequest } from './match-request.ts'
 
 export interface ExplainDeps {
   readonly state: () => EdgeState
@@ -36,6 +38,8 @@ export function explainUrl(deps: ExplainDeps, url: string): object {
     distribution: distribution.id,
     behavior: { path: behavior.path, semantics: behavior.semantics, ttl: behavior.ttl },
     origin: { id: origin.id, path: exchange.originPath, query: exchange.originQuery },
+    methods: methodsOf(exchange),
+    ...(notSentOn(exchange).length > 0 && { notSentOn: notSentOn(exchange) }),
     key: exchange.key,
     invalidatedBy: [exchange.path, prefixOf(exchange.path)],
   }
@@ -75,6 +79,30 @@ const DIRECT = {
   behavior: 'the behavior keeps nothing: its longest ttl is 0',
   method: 'only GET and HEAD are kept',
 } as const
+
+/** Which methods are answered, and why the others are refused. */
+function methodsOf({ behavior, open }: Exchange): string {
+  const allowed = allowedMethods(behavior).join(', ')
+  const cure = behavior.methods === 'all' || open ? '' : '; all of them with methods: all'
+  return `${allowed}; others get 405 (methods is ${behavior.methods})${cure}`
+}
+
+/** What of a viewer's request the origin never sees. Folders, buckets and built-in origins would make nothing of it. */
+function notSentOn({ behavior, direct, query, originQuery, open }: Exchange): readonly string[] {
+  if (direct === 'origin' || passesThrough(behavior, 'GET')) return []
+  const { key } = behavior
+  const said: string[] = []
+  if (key.query !== 'all' && (open ? query !== originQuery : true))
+    said.push(`query string not sent on${exceptFor('key.query', key.query)}`)
+  if (!open && key.cookies !== 'all' && behavior.semantics !== 'rfc')
+    said.push(`cookies not sent on${exceptFor('key.cookies', key.cookies)}`)
+  return said
+}
+
+function exceptFor(option: string, policy: NameSet): string {
+  if (policy === 'none' || policy === 'all') return ` (${option} is ${policy})`
+  return `, except ${policy.join(', ')} (${option})`
+}
 
 function whyNot(match: Exclude<ReturnType<typeof matchRequest>, { kind: 'matched' }>): string {
   return match.kind === 'refused' ? `${match.code}: ${match.message}` : 'OPTIONS is answered here'

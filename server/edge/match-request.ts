@@ -87,7 +87,7 @@ function allowed(input: MatchInput, found: Found): Match {
   const { method, headers } = input
   const { behavior, origin } = found
   const open = origin.ranges || BUILT_IN.has(origin.id)
-  const methods: readonly string[] = METHODS[behavior.methods]
+  const methods = allowedMethods(behavior)
   if (method === 'OPTIONS' && open)
     return { kind: 'options', allow: 'GET, HEAD, OPTIONS', open: true }
   // Under the standard alone `all` means methods that nobody here knows, too (RFC 9110 §9.1).
@@ -128,6 +128,11 @@ function allowed(input: MatchInput, found: Found): Match {
       open,
     },
   }
+}
+
+/** What a behavior answers; under the standard alone, `all` takes unknown methods too. */
+export function allowedMethods({ methods }: Pick<Behavior, 'methods'>): readonly string[] {
+  return METHODS[methods]
 }
 
 /** A stored answer is the whole one, whatever part of it or condition the viewer asks for: that the edge answers itself. */
