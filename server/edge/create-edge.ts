@@ -12,6 +12,7 @@ import { errorAnswerOf, sendError } from './error-answer.ts'
 import { Flights } from './flights.ts'
 import { type Match, matchRequest } from './match-request.ts'
 import { answerUpgrade } from './answer-upgrade.ts'
+import { Prefetch } from './prefetch.ts'
 import { Viewer } from './viewer.ts'
 import { FastPath } from './fast-path.ts'
 import type { FastHits } from './listen-http.ts'
@@ -39,7 +40,7 @@ export function createEdge(deps: EdgeDeps): Edge {
     const { position, seq } = deps.state()
     return { epoch: epochOf(position), seq, localSeq }
   }
-  const context: EdgeContext = {
+  const parts: Omit<EdgeContext, 'prefetch'> = {
     deps,
     flights: new Flights({
       cache: deps.cache,
@@ -57,6 +58,7 @@ export function createEdge(deps: EdgeDeps): Edge {
       deps.cache.forgetPath(distribution, path, deps.clock.now())
     },
   }
+  const context: EdgeContext = { ...parts, prefetch: new Prefetch(parts) }
   const random = deps.random ?? systemRandom
   const prefix = readableToken(random, 10)
   let ids = 0

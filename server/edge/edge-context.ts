@@ -9,6 +9,7 @@ import type { Random } from '../lib/random.ts'
 import type { AccessRecord } from './access-record.ts'
 import type { Changes, Invalidations } from './decide.ts'
 import type { Flights } from './flights.ts'
+import type { Prefetch } from './prefetch.ts'
 
 /** What the edge must know now: the fold of the change log. Read once for each decision. */
 export interface EdgeState {
@@ -39,6 +40,7 @@ export interface EdgeDeps {
 export interface EdgeContext {
   readonly deps: EdgeDeps
   readonly flights: Flights
+  readonly prefetch: Prefetch
   readonly counters: EdgeCounters
   readonly changes: () => Changes
   readonly stamp: () => ChangeStamp

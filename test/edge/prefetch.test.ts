@@ -1,0 +1,96 @@
+import { afterEach, expect, test, vi } from 'vitest'
+import {
+  type EdgeFixture,
+  message,
+  scriptedOrigin,
+  startEdge,
+  text,
+} from '../support/edge-fixture.ts'
+
+let edge: EdgeFixture
+afterEach(() => edge.close())
+
+const TYPE = { 'content-type': 'application/vnd.apple.mpegurl', 'cache-control': 'max-age=60' }
+
+function playlist(segments: readonly string[], end = true): Uint8Array {
+  const lines = segments.map((uri) => `#EXTINF:2,\n${uri}\n`)
+  return text(`#EXTM3U\n#EXT-X-TARGETDURATION:2\n${lines.join('')}${end ? '#EXT-X-ENDLIST\n' : ''}`)
+}
+
+function film(count: number) {
+  const names = Array.from({ length: count }, (_, i) => `s${i}.ts`)
+  return scriptedOrigin('site', ({ path }) =>
+    path.endsWith('.m3u8')
+      ? message(200, TYPE, playlist(names))
+      : message(200, { 'cache-control': 'max-age=60' }, text(path)),
+  )
+}
+
+test('the third segment of a playlist is there before it is asked for, and then the next', async () => {
+  const origin = film(6)
+  edge = await startEdge({ origins: [origin] })
+  const asked = () => origin.requests.map(({ path }) => path)
+  await edge.ask('/f/main.m3u8')
+  await edge.ask('/f/s0.ts')
+  expect(asked()).toEqual(['/f/main.m3u8', '/f/s0.ts'])
+  await edge.ask('/f/s1.ts')
+  await vi.waitUntil(() => asked().includes('/f/s2.ts'))
+  expect((await edge.ask('/f/s2.ts')).headers['x-cache']).toBe('Hit from nearcast')
+  await vi.waitUntil(() => asked().includes('/f/s3.ts'))
+  expect(asked().filter((path) => path === '/f/s2.ts')).toHaveLength(1)
+})
+
+test('who only looks in, seeks about, or is at the end has nothing fetched for him', async () => {
+  const origin = film(4)
+  edge = await startEdge({ origins: [origin] })
+  for (const path of ['main.m3u8', 's0.ts', 's2.ts', 's3.ts']) await edge.ask(`/f/${path}`)
+  await edge.ask('/other')
+  expect(origin.requests.map(({ path }) => path)).toEqual([
+    '/f/main.m3u8',
+    '/f/s0.ts',
+    '/f/s2.ts',
+    '/f/s3.ts',
+    '/other',
+  ])
+})
+
+test('a segment that fails, or lies on another host, is nobody’s error', async () => {
+  const names = ['s0.ts', 's1.ts', 's2.ts', 'http://other.test/s3.ts', '::::', 's5.ts']
+  const origin = scriptedOrigin('site', ({ path }) => {
+    if (path.endsWith('.m3u8')) return message(200, TYPE, playlist(names))
+    if (path.endsWith('s2.ts')) throw new Error('gone')
+    return message(200, { 'cache-control': 'max-age=60' }, text(path))
+  })
+  edge = await startEdge({ origins: [origin] })
+  for (const path of ['main.m3u8', 's0.ts', 's1.ts']) await edge.ask(`/f/${path}`)
+  await vi.waitUntil(() => origin.requests.some(({ path }) => path === '/f/s2.ts'))
+  expect((await edge.ask('/f/s5.ts')).status).toBe(200)
+})
+
+test('a playlist that grows brings the segment after the last one watched', async () => {
+  let count = 3
+  const origin = scriptedOrigin('site', ({ path }) =>
+    path.endsWith('.m3u8')
+      ? message(
+          200,
+          { ...TYPE, 'cache-control': 'max-age=1' },
+          playlist(
+            Array.from({ length: count }, (_, i) => `s${i}.ts`),
+            false,
+          ),
+        )
+      : message(200, { 'cache-control': 'max-age=60' }, text(path)),
+  )
+  edge = await startEdge({ origins: [origin] })
+  for (const path of ['main.m3u8', 's1.ts', 's2.ts']) await edge.ask(`/f/${path}`)
+  count = 4
+  await edge.clock.advance(2000)
+  await edge.ask('/f/main.m3u8')
+  await vi.waitUntil(() => origin.requests.some(({ path }) => path === '/f/s3.ts'))
+})
+
+test('text that is no playlist is left alone', async () => {
+  const origin = scriptedOrigin('site', () => message(200, TYPE, text('not a playlist')))
+  edge = await startEdge({ origins: [origin] })
+  expect((await edge.ask('/a.m3u8')).text).toBe('not a playlist')
+})
