@@ -150,7 +150,10 @@ function byTable(facts: ResponseFacts, behavior: FreshnessBehavior): Freshness {
   if (status >= 400) {
     if (cacheControl.noStore) return refuse('no-store')
     if (cacheControl.private) return refuse('private')
-    const floor = errorPage?.ttl ?? (ERRORS_KEPT.has(status) ? ERROR_TTL_SECONDS : undefined)
+    const kept = ERRORS_KEPT.has(status)
+      ? Math.max(ERROR_TTL_SECONDS, restSeconds(facts))
+      : undefined
+    const floor = errorPage?.ttl ?? kept
     const said = explicit?.rule === 'expires' ? undefined : explicit
     if (floor === undefined && said === undefined) return refuse('status')
     const steps: FreshnessStep[] = said ? [said] : []
@@ -180,6 +183,25 @@ function byTable(facts: ResponseFacts, behavior: FreshnessBehavior): Freshness {
   if (explicit.seconds < min) steps.push({ rule: 'ttl.min', seconds: min })
   if (explicit.seconds > max) steps.push({ rule: 'ttl.max', seconds: max })
   return keep(facts, cacheControl, Math.min(Math.max(explicit.seconds, min), max), steps)
+}
+
+const REST_SECONDS_MAX = 300
+
+/** How long an origin that is overloaded asks to be left alone (RFC 9110 §10.2.3); 0 for not. */
+export function restSeconds({
+  status,
+  responseFields,
+  responseTime,
+}: Pick<ResponseFacts, 'status' | 'responseFields' | 'responseTime'>): number {
+  const value = fieldLine(responseFields, 'retry-after')
+  if (status !== 503 || value === undefined) return 0
+  const until = parseHttpDate(value, responseTime)
+  const seconds = /^\d{1,9}$/.test(value)
+    ? Number(value)
+    : until === undefined
+      ? 0
+      : (until - responseTime) / 1000
+  return Math.min(REST_SECONDS_MAX, Math.max(0, seconds))
 }
 
 // `residence`: seconds from arrival. CloudFront's three numbers count from there, not from the answer's birth.

@@ -2,7 +2,7 @@ import type { Cache } from '../cache/cache.ts'
 import type { Source } from '../cache/fill.ts'
 import type { Generation } from '../cache/generation.ts'
 import type { ChangeStamp, ObjectFacts, StoredObject } from '../cache/stored-object.ts'
-import { type Freshness, currentAge, freshnessOf } from '../distribution/freshness.ts'
+import { type Freshness, currentAge, freshnessOf, restSeconds } from '../distribution/freshness.ts'
 import type { ForwardReason } from '../http/cache-status.ts'
 import { fieldLine, listMembers } from '../http/fields.ts'
 import type { Fields, OriginMessage, OriginRequest } from '../http/message.ts'
@@ -117,7 +117,7 @@ export async function fetchObject(deps: FetchDeps, task: FetchTask): Promise<Fet
     return failed(deps, task, new NearcastError('origin-failed', unasked), requestTime)
   }
   if (message.status >= 500 && stale) {
-    const kept = restStale(deps, task, stale, message.status)
+    const kept = restStale(deps, task, stale, message)
     if (kept) {
       await dropBody(message.body)
       return kept
@@ -258,11 +258,16 @@ function restStale(
   deps: FetchDeps,
   { exchange, reason }: FetchTask,
   stale: StoredObject,
-  status: number | undefined,
+  message: OriginMessage | undefined,
 ): (Fetched & { kind: 'object' }) | undefined {
   const now = deps.clock.now()
+  const status = message?.status
   if (!stale.generation.usable || !mayServeOnError(stale, exchange.behavior, now)) return undefined
-  const seconds = exchange.behavior.errors[status ?? 502]?.ttl ?? ERROR_REST_SECONDS
+  const asked = message
+    ? restSeconds({ status: message.status, responseFields: message.headers, responseTime: now })
+    : 0
+  const configured = exchange.behavior.errors[status ?? 502]?.ttl
+  const seconds = configured ?? Math.max(ERROR_REST_SECONDS, asked)
   stale.restUntil = now + seconds * 1000
   const forwarded = { reason, status, stored: false }
   return { kind: 'object', object: stale, forwarded, shareable: true }

@@ -517,3 +517,26 @@ test.each([206, 304])('an origin that answers %i unasked has failed', async (sta
 
   expect(await edge.ask('/a')).toMatchObject({ status: 502 })
 })
+
+// RFC 9110 §10.2.3.
+test('an origin that asks to be left alone is, with the stale answer and without', async () => {
+  let up = true
+  const origin = scriptedOrigin('site', () =>
+    up
+      ? message(200, { 'cache-control': 'max-age=1' }, text('good'))
+      : message(503, { 'retry-after': '120' }, text('busy')),
+  )
+  edge = await startEdge({ origins: [origin] })
+  await edge.ask('/a')
+  up = false
+  await edge.clock.advance(2000)
+  expect((await edge.ask('/a')).text).toBe('good')
+  expect((await edge.ask('/b')).status).toBe(503)
+  up = true
+  await edge.clock.advance(100_000)
+  await edge.ask('/a')
+  expect((await edge.ask('/b')).headers['retry-after']).toBe('120')
+  expect(origin.requests).toHaveLength(3)
+  await edge.clock.advance(21_000)
+  expect((await edge.ask('/b')).text).toBe('good')
+})
