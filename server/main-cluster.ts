@@ -12,8 +12,8 @@ export function isWorker(argv: readonly string[]): boolean {
 
 /** Starts this program again as a worker that shares the listening handles this process opens for its workers. */
 export const startClusterWorker: StartWorker = ({ onMessage, onEnd }) => {
-  // The workers accept by themselves: as even as by turns (98:102, 17:16), without this process in the way of each connection.
-  cluster.schedulingPolicy = cluster.SCHED_NONE
+  // By turns: of a burst that they accept by themselves one worker may take everything, and keeps it for as long as viewers stay.
+  cluster.schedulingPolicy = cluster.SCHED_RR
   cluster.setupPrimary({ args: [WORKER] })
   const worker = cluster.fork()
   worker.on('message', onMessage)

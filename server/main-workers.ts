@@ -11,7 +11,7 @@ export interface WorkersDeps {
   readonly start: StartWorker
   /** What a worker is told that begins now; `slot` and the port are put in here. */
   readonly order: () => Omit<WorkerOrder, 'slot' | 'http'>
-  /** Never port 0: workers share a handle by the port they ask for, and get another one for 0 when all had died. */
+  /** Never port 0: that would be another one when all of them had died. */
   readonly http: { readonly host: string; readonly port: number }
   readonly clock: Clock
   readonly log: Log
