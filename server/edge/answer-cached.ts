@@ -6,7 +6,7 @@ import { writeCacheStatus } from '../http/cache-status.ts'
 import type { OriginMessage } from '../http/message.ts'
 import { describeError, NearcastError } from '../lib/errors.ts'
 import { failureLogOf } from '../lib/failure-log.ts'
-import { decide } from './decide.ts'
+import { type Decision, decide } from './decide.ts'
 import type { EdgeContext } from './edge-context.ts'
 import { errorAnswerOf, sendError } from './error-answer.ts'
 import { type Fetched, type Forwarded, sourceOf } from './fetch-object.ts'
@@ -147,7 +147,7 @@ async function resolve(
       return hit(object, decision.ttlSeconds, decision.age)
     }
     const { fetched, collapsed, controller } = await context.flights.join(exchange, {
-      stale: decision.kind === 'revalidate' ? object : undefined,
+      stale: mayStandIn(decision) ? object : undefined,
       reason: decision.kind === 'serve' ? 'miss' : decision.reason,
       signal: viewer.signal,
       mayShare: waited < WAITS_MAX,
@@ -178,6 +178,13 @@ function logFailure(
     url: viewer.request.url,
     error: describeError(failure),
   })
+}
+
+/** What is stored may be valid still, or be served when the origin fails (RFC 9111 §4.2.4); what was invalidated is neither. */
+function mayStandIn(decision: Decision): boolean {
+  return (
+    decision.kind === 'revalidate' || (decision.kind === 'fetch' && decision.reason === 'stale')
+  )
 }
 
 /** What somebody else's request brought is this viewer's too: fresh, and of the variant he asks for. */

@@ -102,7 +102,7 @@ export async function fetchObject(deps: FetchDeps, task: FetchTask): Promise<Fet
   }
   const times = { requestTime, responseTime: deps.clock.now() }
   const { stamp } = task
-  if (message.status === 304 && stale) {
+  if (message.status === 304 && stale && Object.keys(headers).length > 0) {
     // Its bytes may have been given up while the origin was asked.
     if (!stale.generation.usable) return fetchObject(deps, { ...task, stale: undefined })
     const facts = refreshedFacts(stale.facts, message.headers, times, stamp, exchange.open)
