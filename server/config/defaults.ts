@@ -28,9 +28,9 @@ export const DEFAULT_DISTRIBUTIONS: readonly unknown[] = [
       {
         path: '*',
         origin: 'site',
-        ttl: { default: 3600 },
-        compress: true,
-        errors: { 404: { page: '/404.html', as: 404, ttl: 10 } },
+        // A folder answers conditionals at the cost of a stat, and who changes a page wants to see it.
+        ttl: { default: 1 },
+        errors: { 404: { page: '/404.html', as: 404, ttl: 1 } },
       },
     ],
   },

@@ -44,7 +44,10 @@ const INTRO = `Flags beat environment variables, these beat \`nearcast.yaml\` (i
 take \`KiB\`, \`MiB\`, \`GiB\`, \`TiB\` (and \`kB\`…), bare numbers are bytes. What is not known is an error that names the nearest
 known key. \`nearcast config check\` checks without starting, \`nearcast config schema\` prints the JSON Schema for editors.
 Credentials and region of S3 come from the AWS SDK's own variables. The \`nearcast\` command finds its server by
-\`ready.json\` in the data folder, else by \`NEARCAST_CONTROL_URL\` and \`NEARCAST_TOKEN\`.`
+\`ready.json\` in the data folder, else by \`NEARCAST_CONTROL_URL\` and \`NEARCAST_TOKEN\`.
+
+The file is read at the start: a change of it needs a restart. What is changed through the API or the console is in force at once.
+Origins named in the file are added to the default ones; \`distributions\` replaces the default ones wholly.`
 
 function listSections(root: SchemaNode): readonly Section[] {
   const top = rowsOf(root)

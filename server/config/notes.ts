@@ -1,8 +1,6 @@
 import { existsSync } from 'node:fs'
-import { isDeepStrictEqual } from 'node:util'
 import type { Distribution } from '../distribution/types.ts'
 import type { Config } from './config.ts'
-import { defaultDistributions } from './load-config.ts'
 
 /** Sentences on what a right configuration may not do as its writer thinks: the start and `config check` print them. */
 export function notesOn(config: Config): readonly string[] {
@@ -16,12 +14,10 @@ function notYet(config: Config): readonly string[] {
   if (config.redis) said.push('redis: not in this version; the change log is a file')
   if (config.live.record !== undefined)
     said.push('live.record: not in this version; nothing is recorded')
-  // The default ones ask for it too, and nobody who wrote nothing needs to hear of it.
-  const own = !isDeepStrictEqual(config.distributions, defaultDistributions())
   for (const one of config.distributions)
     if (one.kind === 'rtmp')
       said.push(`distributions.${one.id}: stored media over RTMP is not in this version`)
-    else if (own && one.behaviors.some(({ compress }) => compress))
+    else if (one.behaviors.some(({ compress }) => compress))
       said.push(`distributions.${one.id}: compress is not in this version; text goes out as it is`)
   return said
 }

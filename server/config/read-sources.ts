@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { LineCounter, parseDocument } from 'yaml'
 import type { SchemaNode } from '../distribution/problems.ts'
@@ -25,6 +25,7 @@ interface Override {
 }
 
 const DEFAULT_FILE = 'nearcast.yaml'
+const OTHER_ENDING = 'nearcast.yml'
 const MAX_FILE_BYTES = 2 ** 20
 const PREFIX = 'NEARCAST_'
 // Kubernetes tells each container of a service named nearcast or nearcast-http in variables named like ours:
@@ -53,6 +54,7 @@ export function readSources(
   const named = flags.get('--config') ?? (env['NEARCAST_CONFIG'] || undefined)
   const file = resolve(cwd, named ?? DEFAULT_FILE)
   const content = readText(file, named)
+  if (content === undefined) refuseOtherEnding(cwd)
   const fileLabel = printable(named ?? basename(file))
   const value = content === undefined ? {} : readYaml(content, fileLabel)
   const saidBy = new Map<string, string>()
@@ -157,6 +159,15 @@ function readText(file: string, named: string | undefined): string | undefined {
     const why = code === 'ENOENT' ? 'there is no such file' : `cannot be read (${code})`
     throw new NearcastError('config-invalid', `${label}: ${why}`)
   }
+}
+
+// Nobody writes a configuration to have it passed over.
+function refuseOtherEnding(cwd: string): void {
+  if (existsSync(resolve(cwd, OTHER_ENDING)))
+    throw new NearcastError(
+      'config-invalid',
+      `${OTHER_ENDING}: is not read by itself; rename it to ${DEFAULT_FILE}, or start with --config ${OTHER_ENDING}`,
+    )
 }
 
 function readYaml(content: string, label: string): Record<string, unknown> {

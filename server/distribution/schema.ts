@@ -36,7 +36,10 @@ const errorPage = z
       expected: 'an absolute path',
     }).optional(),
     as: whole(200, 599, { description: 'Status that the viewer sees instead.' }).optional(),
-    ttl: seconds(0, YEAR, { description: 'How long the error is kept.' }).optional(),
+    ttl: seconds(0, YEAR, {
+      description:
+        'How long the error is kept. Unless given: 10 s for 404, 414 and 500 to 504, others as the origin says.',
+    }).optional(),
   })
   .meta({ expected: 'a group of page, as and ttl' })
 

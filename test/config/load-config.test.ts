@@ -107,6 +107,22 @@ describe('the configuration', () => {
     ])
   })
 
+  it('names a nearcast.yml that nobody would read, and reads it when told to', () => {
+    const cwd = mkdtempSync(join(tmpdir(), 'nearcast-yml-'))
+    writeFileSync(join(cwd, 'nearcast.yml'), 'http: { port: 81 }')
+    try {
+      expect(() => loadConfig({ env: {}, cwd })).toThrow(
+        'config-invalid: nearcast.yml: is not read by itself; rename it to nearcast.yaml, or start with --config nearcast.yml',
+      )
+      const named = loadConfig({ argv: ['--config', 'nearcast.yml'], env: {}, cwd })
+      expect(named.http.port).toBe(81)
+      writeFileSync(join(cwd, 'nearcast.yaml'), 'http: { port: 82 }')
+      expect(loadConfig({ env: {}, cwd }).http.port).toBe(82)
+    } finally {
+      rmSync(cwd, { recursive: true, force: true })
+    }
+  })
+
   it('understands the example of the manual', () => {
     const config = load(EXAMPLE)
     expect(config.https).toEqual({
