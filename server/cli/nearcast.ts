@@ -192,7 +192,11 @@ async function keyCreate(context: Context, [name = '']: readonly string[]): Prom
     ['Watch', textOf(answer, 'watch')],
   ]
   context.out(writeTable(rows.filter(([, value]) => value !== '')))
+  context.out(KEY_ONCE)
 }
+
+const KEY_ONCE =
+  'Keep the key: it is shown this once. From the next start on, DATA/ready.json has it while the server runs.\n'
 
 async function keyRevoke(context: Context, [wanted = '']: readonly string[]): Promise<void> {
   const keys = rowsOf(await context.ask('GET', '/keys'), 'keys')
@@ -253,7 +257,14 @@ async function explain(context: Context, [url = '']: readonly string[]): Promise
 }
 
 async function probe(context: Context, [key = '']: readonly string[]): Promise<void> {
-  printed(context, await context.ask('GET', `/probe?key=${encodeURIComponent(key)}`))
+  try {
+    printed(context, await context.ask('GET', `/probe?key=${encodeURIComponent(key)}`))
+  } catch (error) {
+    const name = key.replace(/^\.?\//, '').replace(/^media\//, '')
+    if (!(error instanceof CommandFailure) || name === key || name === '') throw error
+    const hint = `names begin inside the media folder or bucket; did you mean ${name}?`
+    throw new CommandFailure(error.exit, `${error.message}; ${hint}`)
+  }
 }
 
 async function configExport(context: Context): Promise<void> {
@@ -268,6 +279,9 @@ function configCheck({ args, env, cwd, out }: Context): void {
     counted(Object.keys(origins).length, 'origin'),
   ]
   out(`${file ?? 'no nearcast.yaml, the defaults'}: right (${listOf(what)})\n`)
+  // Only one of this data folder: which file another one was started with is not known here.
+  if (file !== undefined && findControl(config.data, {}))
+    out('note: a server runs here; it read its file when it started, so a change needs a restart\n')
   for (const note of notesOn(config)) out(`note: ${note}\n`)
 }
 
@@ -278,10 +292,11 @@ function configSchema({ out }: Context): void {
 async function edges(context: Context): Promise<void> {
   const answer = await context.ask('GET', '/edges')
   if (printedAsJson(context, answer)) return
+  const listed = rowsOf(answer, 'edges')
   context.out(
     writeTable([
       ['ID', 'ADDRESS', 'CHANGES', ''],
-      ...rowsOf(answer, 'edges').map((edge) => [
+      ...listed.map((edge) => [
         textOf(edge, 'id'),
         textOf(edge, 'url'),
         textOf(edge, 'seq'),
@@ -289,6 +304,10 @@ async function edges(context: Context): Promise<void> {
       ]),
     ]),
   )
+  if (listed.length < 2)
+    context.out(
+      'Other edges are listed when edges: in nearcast.yaml names them; they serve anyway.\n',
+    )
 }
 
 function printed(context: Context, answer: unknown): void {

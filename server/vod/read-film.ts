@@ -140,13 +140,13 @@ async function findMovie(
     if (header === undefined) throw new NearcastError('media-broken', `no box at byte ${at}`)
     const end = header.size === undefined ? size : at + header.size
     if (header.type === 'moov') {
-      if (end > size) throw cutShort(`its index (moov) goes to byte ${end} of ${size}`)
+      if (end > size) throw cutShort(`its index (moov) goes to byte ${end} of ${size}; ${COPYING}`)
       if (end - at > limits.moovBytes) {
         throw new NearcastError('media-broken', `an index (moov) of ${end - at} bytes`)
       }
       return { movie: readMovie(await get(at, end - at)), start: at, end }
     }
-    if (end > size) throw cutShort(`its ${header.type} goes to byte ${end} of ${size}`)
+    if (end > size) throw cutShort(`its ${header.type} goes to byte ${end} of ${size}; ${COPYING}`)
     if (boxes > BOXES_BEFORE_MOOV) break
     at = end
   }
@@ -157,6 +157,7 @@ async function findMovie(
 const AHEAD_BYTES = 8 * 1024 * 1024
 /** Each may cost a read. */
 const BOXES_BEFORE_MOOV = 64
+const COPYING = 'if it is still being copied, wait'
 
 function cutShort(how: string): NearcastError {
   return new NearcastError('media-broken', `the file is cut short: ${how}`)

@@ -100,7 +100,8 @@ describe('nearcast', () => {
     const { exit, out } = await run(['key', 'create', 'main'])
     expect(exit).toBe(0)
     expect(out).toBe(
-      'Server      rtmp://127.0.0.1:1935/live\nStream key  abc\nWatch       http://127.0.0.1:8080/watch/live/main\n',
+      'Server      rtmp://127.0.0.1:1935/live\nStream key  abc\nWatch       http://127.0.0.1:8080/watch/live/main\n' +
+        'Keep the key: it is shown this once. From the next start on, DATA/ready.json has it while the server runs.\n',
     )
     expect(asked[0]?.body).toBe('{"name":"main"}')
   })
@@ -185,9 +186,22 @@ describe('nearcast', () => {
   it('lists edges', async () => {
     answers.set('GET /api/v1/edges', [200, { edges: [{ id: 'home', seq: 4, self: true }] }])
     expect((await run(['edges'])).out).toBe(
-      'ID    ADDRESS  CHANGES\nhome           4        this server\n',
+      'ID    ADDRESS  CHANGES\nhome           4        this server\n' +
+        'Other edges are listed when edges: in nearcast.yaml names them; they serve anyway.\n',
     )
+    const perth = { id: 'perth', url: 'https://per.example.com' }
+    answers.set('GET /api/v1/edges', [200, { edges: [{ id: 'home', seq: 4, self: true }, perth] }])
+    expect((await run(['edges'])).out).not.toContain('Other edges')
   })
+
+  it.each(['media/talks/x.mp4', './media/talks/x.mp4', '/talks/x.mp4'])(
+    'says where names begin when there is no %s',
+    async (name) => {
+      const { exit, err } = await run(['probe', name])
+      expect(exit).toBe(1)
+      expect(err).toMatch(/inside the media folder or bucket; did you mean talks\/x\.mp4\?\n$/)
+    },
+  )
 
   it('shows the server’s own sentence when it refuses', async () => {
     answers.set('POST /api/v1/keys', [
@@ -262,6 +276,7 @@ distributions:
       0,
       [
         `${join(folder, 'notes.yaml')}: right (3 distributions, 3 origins)`,
+        'note: a server runs here; it read its file when it started, so a change needs a restart',
         'note: distributions.one: compress is not in this version; text goes out as it is',
         'note: distributions.old: stored media over RTMP is not in this version',
         `note: origins.app: the folder ${join(folder, 'nowhere')} does not exist`,
@@ -269,9 +284,8 @@ distributions:
         '',
       ],
     ])
-    expect((await run(['config', 'check', '--config', 'good.yaml'])).out).toMatch(
-      /right \(1 distribution, 2 origins\)\n$/,
-    )
+    const alone = ['config', 'check', '--config', 'good.yaml', '--data', 'nobody-runs-here']
+    expect((await run(alone)).out).toMatch(/right \(1 distribution, 2 origins\)\n$/)
   })
 
   it('prints the JSON Schema', async () => {

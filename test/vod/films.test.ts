@@ -254,6 +254,17 @@ describe('what cannot be played is refused in plain words', () => {
     expect(await refused(astray)).toMatchObject({ status: 422, code: 'media-broken' })
   })
 
+  it('a film that is still being copied, saying so', async () => {
+    const film = await readFile(await makeFilm({ seconds: 1 }))
+    expect(await refused(film.subarray(0, film.length >> 1))).toMatchObject({
+      status: 422,
+      code: 'media-broken',
+      message: expect.stringMatching(
+        /^the file is cut short: .*if it is still being copied, wait$/,
+      ),
+    })
+  })
+
   it('what is no media, or empty', async () => {
     expect(await refused(Buffer.from('hello, this is text and nothing else'))).toMatchObject({
       code: 'media-unsupported',
