@@ -1,5 +1,6 @@
 import { endToEndFields, fieldLine } from '../http/fields.ts'
 import type { Fields } from '../http/message.ts'
+import { selectingValue } from '../http/selecting-fields.ts'
 import type { Behavior, KeyPolicy, NameSet } from './types.ts'
 
 /** A viewer's request and where it was matched. */
@@ -113,7 +114,10 @@ function keyFields(key: KeyPolicy, headers: Fields): readonly (readonly [string,
   if (key.headers === 'none') return []
   return namedFields(key.headers, headers)
     .toSorted(byText)
-    .map((name) => [name, fieldLine(headers, name) ?? null] as const)
+    .map((name) => {
+      const line = fieldLine(headers, name)
+      return [name, line === undefined ? null : selectingValue(name, line)] as const
+    })
 }
 
 function keptCookies(policy: NameSet, headers: Fields): readonly string[] {

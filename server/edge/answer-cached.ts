@@ -130,9 +130,9 @@ async function resolve(
   const { cache, clock } = context.deps
   const { behavior, key } = exchange
   for (let waited = 0; ; waited++) {
-    let object = cache.find(key, exchange.forwarded)
+    let object = cache.find(key, exchange.selecting)
     if (!object) {
-      const recalled = cache.recall(key, exchange.forwarded)
+      const recalled = cache.recall(key, exchange.selecting)
       if (recalled) object = await recalled
     }
     const now = clock.now()
@@ -191,9 +191,9 @@ function mayStandIn(decision: Decision): boolean {
 function isFor(
   fetched: Fetched & { kind: 'object' },
   cache: Cache,
-  { key, forwarded }: Exchange,
+  { key, selecting }: Exchange,
 ): boolean {
-  return fetched.shareable && cache.find(key, forwarded) === fetched.object
+  return fetched.shareable && cache.find(key, selecting) === fetched.object
 }
 
 function hit(object: StoredObject, ttlSeconds: number, age: number): Resolved {

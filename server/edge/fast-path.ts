@@ -59,7 +59,7 @@ export class FastPath {
     const found = known ?? this.#match(bytes)
     if (!found) return undefined
     const { exchange, request } = found
-    const object = cache.find(exchange.key, exchange.forwarded)
+    const object = cache.find(exchange.key, exchange.selecting)
     const size = object?.generation.size
     if (!object || size === undefined) return undefined
     const { facts } = object

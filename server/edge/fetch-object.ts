@@ -189,7 +189,7 @@ function keep(
     omitFields.length === 0
       ? facts
       : { ...facts, flat: flatten(facts.responseFields, exchange.open, omitFields) }
-  const object = deps.cache.store(exchange.key, vary, exchange.forwarded, common, generation)
+  const object = deps.cache.store(exchange.key, vary, exchange.selecting, common, generation)
   const forwarded = { reason: answered.reason, status: message.status, stored: true }
   const shareable = isFresh(facts, exchange, facts)
   const flat = omitFields.length === 0 ? undefined : facts.flat
@@ -249,7 +249,7 @@ function failed(deps: FetchDeps, task: FetchTask, error: unknown, requestTime: n
   }
   if (!freshnessOf(facts, exchange.behavior).store) throw failure
   const generation = deps.cache.ownGeneration({ etag: undefined, size: 0, rangeable: false })
-  const object = deps.cache.store(exchange.key, [], exchange.forwarded, facts, generation)
+  const object = deps.cache.store(exchange.key, [], exchange.selecting, facts, generation)
   const forwarded = { reason: task.reason, status: undefined, stored: true }
   return { kind: 'object', object, forwarded, shareable: true, failure }
 }

@@ -2,6 +2,7 @@ import { cacheKeyOf, forwardedFields, forwardedQuery, passesThrough } from '../d
 import { findBehavior, findDistribution } from '../distribution/match.ts'
 import type { Behavior, Distribution, WebDistribution } from '../distribution/types.ts'
 import type { Fields, Origin } from '../http/message.ts'
+import { selectingFields } from '../http/selecting-fields.ts'
 import type { ErrorCode } from '../lib/errors.ts'
 
 /** A viewer's request and where it leads. */
@@ -13,6 +14,8 @@ export interface Exchange {
   readonly headers: Fields
   /** Those that the origin gets to see: what of Vary can choose a variant. */
   readonly forwarded: Fields
+  /** The same, written so that what means the same is the same: by these a variant is found. */
+  readonly selecting: Fields
   readonly distribution: WebDistribution
   readonly behavior: Behavior
   readonly origin: Origin
@@ -103,13 +106,15 @@ function allowed(input: MatchInput, found: Found): Match {
   else if (passesThrough(behavior, method)) direct = 'behavior'
   const { query, path } = found
   const keyQuery = origin.keyQuery
+  const forwarded = direct === 'origin' ? headers : forwardedOf(behavior, method, headers, direct)
   return {
     kind: 'matched',
     exchange: {
       ...found,
       method,
       headers,
-      forwarded: direct === 'origin' ? headers : forwardedOf(behavior, method, headers, direct),
+      forwarded,
+      selecting: direct ? forwarded : selectingFields(forwarded),
       originPath: stripped(path, behavior.strip),
       originQuery: direct ? query : forwardedQuery(behavior, keyQuery, query, method),
       direct,

@@ -96,7 +96,7 @@ export class Prefetch {
     const next = target === undefined ? undefined : this.#match(exchange, target)
     if (!next || this.#running.size >= AT_ONCE || this.#running.has(next.key)) return
     const { cache, log } = this.#context.deps
-    if (cache.find(next.key, next.forwarded)) return
+    if (cache.find(next.key, next.selecting)) return
     this.#running.add(next.key)
     this.#bring(next)
       .catch((error: unknown) =>

@@ -191,6 +191,18 @@ describe('with semantics: rfc', () => {
     expect(origin.requests).toHaveLength(2)
   })
 
+  test('requests that mean the same share a variant', async () => {
+    const origin = scriptedOrigin('site', () =>
+      message(200, { 'cache-control': 'max-age=60', vary: 'Accept-Language, Foo' }, text('x')),
+    )
+    edge = await startEdge({ origins: [origin], behaviors })
+    const ask = async (language: string, foo: string) =>
+      (await edge.ask('/a', { headers: { 'accept-language': language, foo } })).headers['x-cache']
+    expect(await ask('en, de;q=0.5', 'a, b')).toBe('Miss from nearcast')
+    expect(await ask('DE;q=0.50,EN', 'a,b')).toBe('Hit from nearcast')
+    expect(await ask('de, en;q=0.5', 'a,b')).toBe('Miss from nearcast')
+  })
+
   test('CDN-Cache-Control decides in place of Cache-Control, and both are passed on', async () => {
     const origin = scriptedOrigin('site', () =>
       message(200, { 'cache-control': 'no-store', 'cdn-cache-control': 'max-age=60' }, text('x')),
