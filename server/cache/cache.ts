@@ -4,7 +4,13 @@ import type { Source } from './fill.ts'
 import { type Evictable, Sieve } from './sieve.ts'
 import type { Slice } from './slice.ts'
 import { type ObjectFacts, objectCost, StoredObject, type StoredFields } from './stored-object.ts'
-import type { AnswerName, Resting, RestingAnswer, SliceRun } from './tier/resting.ts'
+import {
+  type AnswerName,
+  chunksOf,
+  type Resting,
+  type RestingAnswer,
+  type SliceRun,
+} from './tier/resting.ts'
 import { sameNames, variantOf } from './variant.ts'
 
 export interface CacheOptions {
@@ -193,11 +199,19 @@ export class Cache implements Room {
   }
 
   wanted(generation: Generation, slice: Slice): void {
-    const run = this.#resting && this.#runOf(generation)
+    const resting = this.#resting
     // What is on probation is made into something else that is kept.
-    if (!run || slice.queue !== this.#main || slice.start % run.sliceBytes !== 0) return
+    if (!resting || slice.queue !== this.#main) return
+    const run = this.#runOf(generation)
+    if (!run) {
+      const whole = this.#wholes.get(generation)
+      if (whole?.rests && !resting.visit(this.#nameOf(whole)))
+        this.#restWhole(resting, whole, WHOLE_BYTES_MAX)
+      return
+    }
+    if (slice.start % run.sliceBytes !== 0) return
     if (slice.filled < run.sliceBytes && slice.end < run.size) return
-    this.#resting?.keepSlice(run, slice.start, slice.bytes.subarray(0, slice.filled))
+    resting.keepSlice(run, slice.start, slice.bytes.subarray(0, slice.filled))
   }
 
   filled(generation: Generation): void {
@@ -307,19 +321,11 @@ export class Cache implements Room {
 
   #restWhole(resting: Resting, object: StoredObject, bytesMax: number): void {
     const { generation, facts } = object
-    const size = generation.size ?? Number.POSITIVE_INFINITY
-    const body: Buffer[] = []
-    if (size <= bytesMax)
-      for (let at = 0; at < size; ) {
-        const slice = generation.sliceAt(at)
-        if (!slice) break
-        body.push(slice.bytes.subarray(0, slice.filled))
-        at = slice.end
-      }
-    const whole = body.reduce((sum, { length }) => sum + length, 0) === size
+    const { size = Number.POSITIVE_INFINITY, etag } = generation
+    const body = size <= bytesMax ? generation.whole(size) : undefined
     const name = this.#nameOf(object)
-    object.rests = whole
-    if (whole) resting.keep(name, facts, { kind: 'whole', etag: generation.etag }, body)
+    object.rests = body !== undefined
+    if (body) resting.keep(name, facts, { kind: 'whole', etag }, body)
     else resting.forget(name)
   }
 
@@ -354,7 +360,7 @@ export class Cache implements Room {
     // Those who asked take their places before the hold is released.
     const hold = generation.hold()
     setImmediate(() => hold[Symbol.dispose]())
-    const run = { start: 0, body: inMemory(body) }
+    const run = { start: 0, body: chunksOf(body) }
     generation.fillFrom(run, size, undefined, new AbortController())
     return generation
   }
@@ -400,8 +406,4 @@ export class Cache implements Room {
     this.#freed = undefined
     freed?.resolve()
   }
-}
-
-async function* inMemory(body: Buffer): AsyncGenerator<Buffer> {
-  if (body.length > 0) yield body
 }

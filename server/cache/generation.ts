@@ -27,7 +27,7 @@ export interface Room {
   remove(slice: Slice): void
   /** Resolves when something was given up, completed or read past. */
   freed(): Promise<void>
-  /** The slice was read a second time. */
+  /** The slice was read a second time, or many times more. */
   wanted(generation: Generation, slice: Slice): void
   /** A fill ended and every byte is here. */
   filled(generation: Generation): void
@@ -128,6 +128,18 @@ export class Generation implements Readable, SliceOwner, FillOwner {
       position = slice.end
     }
     return true
+  }
+
+  /** All `size` bytes in pieces that never change; undefined when some are not here. */
+  whole(size: number): readonly Buffer[] | undefined {
+    const pieces: Buffer[] = []
+    for (let at = 0; at < size; ) {
+      const slice = this.sliceAt(at)
+      if (!slice) return undefined
+      pieces.push(slice.bytes.subarray(0, slice.filled))
+      at = slice.end
+    }
+    return pieces
   }
 
   /** Keeps fills going until released, while readers are on their way. */

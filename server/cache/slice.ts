@@ -6,10 +6,13 @@ export const SLICE_OVERHEAD_BYTES = 320
 /** How much buffer a slice begins with when nobody knows how long the body is. */
 const GROWTH_START_BYTES = 16 * 1024
 
+/** So many reads are one word to the tiers below, which don't see what memory answers. */
+const READS_A_WORD = 16
+
 export interface SliceOwner {
   evictionOf(slice: Slice): 'free' | 'last' | 'never'
   sliceEvicted(slice: Slice): void
-  /** Read again since it came in, or since that was last forgotten. */
+  /** Read a second time, and each so many times after that. */
   sliceWanted(slice: Slice): void
 }
 
@@ -26,7 +29,7 @@ export class Slice extends Evictable {
   filled = 0
   filling = true
   /** The first read of a slice is why it was fetched; only the next one says that it is wanted again. */
-  #read = false
+  #reads = 0
 
   constructor(owner: SliceOwner, start: number, limit: number, lengthKnown: boolean) {
     super()
@@ -65,11 +68,11 @@ export class Slice extends Evictable {
   }
 
   touch(): void {
-    if (!this.#read) this.#read = true
-    else if (!this.visited) {
-      this.visited = true
-      if (!this.filling) this.#owner.sliceWanted(this)
-    }
+    this.#reads++
+    if (this.#reads === 1) return
+    this.visited = true
+    if (this.filling || (this.#reads !== 2 && this.#reads % READS_A_WORD !== 0)) return
+    this.#owner.sliceWanted(this)
   }
 
   get eviction(): 'free' | 'last' | 'never' {

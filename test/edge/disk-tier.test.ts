@@ -38,11 +38,11 @@ afterEach(async () => {
 /** Each start is another process: its memory is empty, its own invalidations begin anew. */
 async function start(
   origins: readonly Origin[],
-  options: { run?: string; memoryBytes?: number } = {},
+  options: { run?: string; memoryBytes?: number; diskBytes?: number } = {},
 ) {
   const disk = await DiskStore.open({
     folder,
-    diskBytes: 32 * MIB,
+    diskBytes: options.diskBytes ?? 32 * MIB,
     fingerprint: 1,
     log: silentLog,
     random: systemRandom,
@@ -241,6 +241,22 @@ test('what memory gave up comes back from the disk', async () => {
   expect(answer.headers['x-cache']).toBe('Hit from nearcast')
   expect(answer.body.equals(Buffer.alloc(40 * KIB, '/f0'))).toBe(true)
   expect(origin.requests).toHaveLength(60)
+})
+
+test('what is read again and again in memory does not leave the disk', async () => {
+  const origin = scriptedOrigin('site', ({ path }) =>
+    message(200, { 'cache-control': 'max-age=600' }, Buffer.alloc(20 * KIB, path)),
+  )
+  const before = await start([origin], { memoryBytes: 256 * KIB, diskBytes: 2 * MIB })
+  for (let i = 0; i < 300; i++) {
+    await before.edge.ask('/loved')
+    await before.edge.ask(`/once${i}`)
+    await before.disk.flushed()
+  }
+  const { edge } = await restart([origin])
+  expect((await edge.ask('/loved')).headers['x-cache']).toBe('Hit from nearcast')
+  expect((await edge.ask('/once0')).headers['x-cache']).toBe('Miss from nearcast')
+  expect(origin.requests.filter(({ path }) => path === '/loved')).toHaveLength(1)
 })
 
 test('many who ask at once for what rests are served from one read, the origin is not asked', async () => {

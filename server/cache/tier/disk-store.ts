@@ -124,6 +124,12 @@ export class DiskStore {
     return this.#index.has(hash)
   }
 
+  /** Says that it was asked for again; false when it is not here. */
+  visit(hash: KeyHash): boolean {
+    this.#index.visit(hash)
+    return this.#index.has(hash)
+  }
+
   /** The record of this key; undefined when it is not here or not whole. */
   async read(hash: KeyHash, key: string): Promise<StoredRecord | undefined> {
     if (this.#reads >= READS_MAX) return undefined

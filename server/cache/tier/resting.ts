@@ -117,7 +117,12 @@ export class Resting {
 
   keepSlice(run: SliceRun, start: number, bytes: Uint8Array): void {
     const name = sliceRecord(run, start)
-    if (!this.#disk.has(this.#disk.hash(name))) this.#write('slice', name, '', [bytes])
+    if (!this.#disk.visit(this.#disk.hash(name))) this.#write('slice', name, '', [bytes])
+  }
+
+  /** Says that the answer is read again, if only in memory; false when it does not rest any more. */
+  visit(name: AnswerName): boolean {
+    return this.#disk.visit(this.#disk.hash(answerRecord(name)))
   }
 
   /** True when all bytes from `start` to before `end` rest here. */
@@ -227,6 +232,11 @@ export class Resting {
   #forget(name: string): void {
     this.#disk.forget(this.#disk.hash(name))
   }
+}
+
+/** A body in memory as fills read bodies. */
+export async function* chunksOf(body: Buffer): AsyncGenerator<Buffer, void, undefined> {
+  if (body.length > 0) yield body
 }
 
 // Names of records: the first letter keeps the kinds apart, lengths keep parts apart that others choose.
