@@ -26,6 +26,16 @@ export function atMost(figure: string, limit: number, value: number, unit = 'ms'
   }
 }
 
+/** A row whose figure is a number that must reach `limit`. */
+export function atLeast(figure: string, limit: number, value: number, unit = 'ms', more = ''): Row {
+  return {
+    figure,
+    asked: `≥ ${limit} ${unit}`,
+    measured: `${round(value)} ${unit}${more === '' ? '' : ` (${more})`}`,
+    holds: value >= limit,
+  }
+}
+
 /** The value below which `share` of them lie; NaN of none. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b)
