@@ -75,6 +75,8 @@ export async function openLocalSources(base: Base): Promise<Sources> {
   const changes = await openChangeLog({ ...base, file: join(config.data, 'changes.ndjson') })
   if (changes.position.seq === 0) await createStreamKey(changes, random, FIRST_STREAM)
   const control = new ControlState(config)
+  // What rests on the disk may be older than an invalidation that was folded away.
+  control.invalidations.raiseFloor(changes.floor ?? 0)
   for (const change of changes.since(0) ?? []) control.apply(change)
 
   const configured = openOrigins({

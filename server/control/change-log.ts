@@ -15,6 +15,8 @@ export interface ChangePosition {
 /** The one list of what was changed while running; control state is its fold. */
 export interface ChangeLog {
   readonly position: ChangePosition
+  /** Changes up to this number may be folded away. */
+  readonly floor?: number
   /** Where the log is written that this one only follows: what is secret in it is not known here. */
   readonly parent?: string
   /** Resolves when the change is on the disk and every subscriber has seen it. */
@@ -92,6 +94,10 @@ class FoldedChangeLog implements ChangeLog {
 
   get position(): ChangePosition {
     return { epoch: this.#epoch, seq: this.#seq }
+  }
+
+  get floor(): number {
+    return this.#floor
   }
 
   async append(body: ChangeBody): Promise<Change> {

@@ -12,7 +12,7 @@ export interface InvalidationPreview {
 }
 
 /** Looked at in one go; between two, viewers are served. */
-const AT_ONCE = 2000
+const AT_ONCE = 500
 
 /** Counts what these names would take that is not taken already, over all that the cache holds. Rejects with the signal's reason. */
 export async function previewInvalidation(

@@ -118,6 +118,7 @@ describe('the change log', () => {
     const log = await open({ slackLines: 4, bounds })
     for (let round = 1; round <= 6; round += 1) await log.append(invalidation(`/${round}`))
     expect(log.since(1)).toBeUndefined()
+    expect(log.floor).toBe(2)
     expect(log.since(0)?.map((change) => change.seq)).toContain(6)
     expect(log.since(99)).toBeUndefined()
     await log.close()
@@ -160,6 +161,19 @@ describe('folding', () => {
   it('keeps the newest word on each thing and each revocation', () => {
     const changes = numbered([key('a'), key('b'), key('a', true)])
     expect(foldChanges(changes, 0)).toEqual({ changes: [changes[1], changes[2]], floor: 0 })
+  })
+
+  it('counts undos with invalidations and keeps each behind what it undid', () => {
+    const undo = {
+      kind: 'invalidation-undo',
+      id: 'i',
+      of: 2,
+      distribution: '*',
+      paths: ['/b'],
+    } as const
+    const changes = numbered([invalidation('/a'), invalidation('/b'), undo])
+    const bounds = { invalidations: 2, pathCharacters: 100, removals: 1 }
+    expect(foldChanges(changes, 0, bounds)).toEqual({ changes: changes.slice(1), floor: 1 })
   })
 
   it('bounds the characters of invalidated paths', () => {

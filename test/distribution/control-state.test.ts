@@ -66,6 +66,25 @@ describe('control state', () => {
     expect(state.invalidations.check(what, 6)).toEqual({ kind: 'gone' })
   })
 
+  it('told late of invalidations and undos, stands where the others do', () => {
+    const what = { distribution: 'default', path: '/a', tags: ['t'] }
+    const made = { kind: 'invalidation', distribution: '*' } as const
+    const state = new ControlState(seed)
+    state.apply(at(1, { ...made, id: 'i', paths: ['/a'] }))
+    state.apply(at(2, { ...made, id: 'j', paths: ['#t'], soft: true }))
+    expect(state.invalidations.check(what, 0).kind).toBe('gone')
+    const undo = {
+      kind: 'invalidation-undo',
+      distribution: '*',
+      id: 'i',
+      of: 1,
+      paths: ['/a'],
+    } as const
+    state.apply(at(3, undo))
+    expect(state.invalidations.check(what, 0)).toEqual({ kind: 'stale', since: 0 })
+    expect(state.seq).toBe(3)
+  })
+
   it('a snapshot never changes, and what a change does not touch stays the same object', () => {
     const state = new ControlState(seed)
     const before = state.snapshot()

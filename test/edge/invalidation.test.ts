@@ -175,7 +175,7 @@ test('softly invalidated, it is served while it is fetched anew, where stale may
 
   expect((await edge.ask('/a')).text).toBe('v1')
   await expect.poll(async () => (await edge.ask('/a')).text).toBe('v3')
-  edge.clock.advance(11_000)
+  await edge.clock.advance(11_000)
   expect((await edge.ask('/b')).text).toBe('v4')
 })
 
