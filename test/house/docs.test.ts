@@ -65,6 +65,17 @@ it('the README’s configuration is one that the server takes', async () => {
     await writeFile(join(folder, 'nearcast.yaml'), example)
     expect(loadConfig({ env: {}, cwd: folder }).role).toBe('all')
   }
+  await writeFile(join(folder, 'nearcast.yaml'), examples[0]?.[1] ?? '')
+  const { origins, distributions } = loadConfig({ env: {}, cwd: folder })
+  expect(origins['media']).toEqual({ kind: 'file', root: join(PROJECT, 'media') })
+  const [one] = distributions
+  const pages = one?.kind === 'web' ? one.behaviors.at(-1) : undefined
+  expect(pages).toMatchObject({
+    path: '*',
+    methods: 'all',
+    ttl: { max: 0 },
+    key: { query: 'all', cookies: 'all' },
+  })
   const env = {
     NEARCAST_ROLE: 'edge',
     NEARCAST_PARENT: 'http://origin:8070',
