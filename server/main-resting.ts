@@ -1,4 +1,4 @@
-import { mkdir, statfs } from 'node:fs/promises'
+import { mkdir, readFile, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { DiskStore } from './cache/tier/disk-store.ts'
@@ -10,6 +10,8 @@ import { type Random, readableToken } from './lib/random.ts'
 
 const FOLDER = 'cache'
 const RUN_LENGTH = 12
+const CHANGES = 'changes.ndjson'
+const WAYS = /"kind":"(?:origin|distribution)/
 /** Of a disk's free space, the cache takes so much at most: others write there too. */
 const FREE_PART = 0.5
 
@@ -22,7 +24,7 @@ export async function openResting(
   if (config.cache.diskBytes === 0) return undefined
   const folder = join(config.data, FOLDER)
   const diskBytes = await boundedByDisk(folder, config.cache.diskBytes, log)
-  const fingerprint = fingerprintOf(config, version)
+  const fingerprint = fingerprintOf(config, version, await waysChanged(config.data))
   const resting: { current: Resting | undefined } = { current: undefined }
   const disk = await DiskStore.open({
     folder,
@@ -40,13 +42,28 @@ export async function openResting(
  * A restart with other origins, other ways to them or another version of the server begins with an empty tier: keys do not say where
  * answers came from. Lifetimes are not among it, they are applied when an answer is served.
  */
-function fingerprintOf({ origins, distributions, parent }: Config, version: string): number {
+function fingerprintOf(
+  { origins, distributions, parent }: Config,
+  version: string,
+  changes: readonly string[],
+): number {
   const ways = distributions.map((one) =>
     one.kind === 'web'
       ? one.behaviors.map(({ path, origin, strip, key }) => [one.id, path, origin, strip, key])
       : [],
   )
-  return crc32(JSON.stringify([version, origins, ways, parent]))
+  return crc32(JSON.stringify([version, origins, ways, parent, changes]))
+}
+
+/** Changes of origins and distributions that were made while running: the lines of the change log that say neither of the other kinds. */
+async function waysChanged(data: string): Promise<readonly string[]> {
+  let text: string
+  try {
+    text = await readFile(join(data, CHANGES), 'utf8')
+  } catch {
+    return []
+  }
+  return text.split('\n').filter((line) => WAYS.test(line))
 }
 
 async function boundedByDisk(folder: string, asked: number, log: Log): Promise<number> {
