@@ -62,6 +62,7 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
           .map(({ id, url }) => ({ id, url, self: false })),
       ],
       previewInvalidation: (names, options) =>
+        workers?.preview(names, options.examples) ??
         previewInvalidation({ cache, changes: () => changesOf(sources) }, names, options),
       config: () => exportConfig(config, sources.control().snapshot()),
       probe: async (key, signal) => {

@@ -19,9 +19,18 @@ export interface WorkerOrder {
   readonly seq: number
 }
 
+/** What only a worker knows: it has the cache. */
+export type Question =
+  | { readonly kind: 'explain'; readonly url: string }
+  | {
+      readonly kind: 'preview'
+      readonly names: { readonly distribution: string; readonly paths: readonly string[] }
+      readonly examples: number
+    }
+
 export type ToWorker =
   | { readonly kind: 'begin'; readonly order: WorkerOrder }
-  | { readonly kind: 'explain'; readonly id: number; readonly url: string }
+  | { readonly kind: 'ask'; readonly id: number; readonly question: Question }
   | { readonly kind: 'drain' }
 
 const METRICS_MAX = 300
@@ -52,7 +61,7 @@ const fromWorker = z.discriminatedUnion('kind', [
     viewers: z.record(z.string().max(200), amount),
   }),
   z.strictObject({
-    kind: z.literal('explained'),
+    kind: z.literal('answered'),
     id: z.int().min(0),
     answer: z.record(z.string(), z.unknown()).optional(),
     code: z.string().max(50).optional(),

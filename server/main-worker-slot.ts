@@ -4,6 +4,7 @@ import { ERRORS, type ErrorCode, NearcastError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import {
   type FromWorker,
+  type Question,
   readFromWorker,
   type ToWorker,
   type WorkerFacts,
@@ -31,7 +32,7 @@ export interface SlotDeps {
   readonly onEnd: (slot: WorkerSlot) => void
 }
 
-type Explained = Extract<FromWorker, { kind: 'explained' }>
+export type Answered = Extract<FromWorker, { kind: 'answered' }>
 
 /** `resting`: its process ended, and the next one starts when the pause is over. */
 type SlotState = 'resting' | 'starting' | 'serving' | 'draining' | 'stopped'
@@ -60,7 +61,7 @@ export class WorkerSlot {
   #watch: Disposable | undefined
   #servesSince: number | undefined
   #failures = 0
-  #questions = new Map<number, Deferred<Explained | undefined>>()
+  #questions = new Map<number, Deferred<Answered | undefined>>()
   #asked = 0
   readonly #gone = deferred<void>()
 
@@ -91,12 +92,13 @@ export class WorkerSlot {
     this.#within(START_MAX_MS)
   }
 
-  async explain(url: string): Promise<Explained | undefined> {
+  /** undefined when it died, or nobody waits any more. */
+  async ask(question: Question): Promise<Answered | undefined> {
     if (!this.#process || this.#questions.size >= QUESTIONS_MAX) return undefined
     const id = this.#asked++
-    const answer = deferred<Explained | undefined>()
+    const answer = deferred<Answered | undefined>()
     this.#questions.set(id, answer)
-    this.#process.send({ kind: 'explain', id, url })
+    this.#process.send({ kind: 'ask', id, question })
     return answer.promise
   }
 
@@ -150,7 +152,7 @@ export class WorkerSlot {
       case 'facts':
         this.facts = said
         return
-      case 'explained':
+      case 'answered':
         this.#questions.get(said.id)?.resolve(said)
         this.#questions.delete(said.id)
     }

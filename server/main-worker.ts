@@ -1,8 +1,11 @@
 import { Cache } from './cache/cache.ts'
+import { InvalidationIndex } from './distribution/invalidation-index.ts'
 import { openAccessLog } from './edge/access-log.ts'
 import { createEdge } from './edge/create-edge.ts'
+import type { Changes } from './edge/decide.ts'
 import { explainUrl } from './edge/explain.ts'
 import { listenHttp } from './edge/listen-http.ts'
+import { previewInvalidation } from './edge/preview-invalidation.ts'
 import { systemClock } from './lib/clock.ts'
 import { deferred } from './lib/deferred.ts'
 import { describeError, NearcastError } from './lib/errors.ts'
@@ -11,11 +14,13 @@ import { Metrics } from './lib/metrics.ts'
 import { openRemoteSources } from './main-sources.ts'
 import { readVersion } from './main-version.ts'
 import { warmUp } from './main-warm.ts'
-import type { FromWorker, ToWorker, WorkerOrder } from './main-worker-messages.ts'
+import type { FromWorker, Question, ToWorker, WorkerOrder } from './main-worker-messages.ts'
 
 /** Between two reports of what was counted. */
 const FACTS_MS = 1000
 const HTTP_GRACE_MS = 4000
+/** Nobody waits longer for a preview. */
+const PREVIEW_MS = 5000
 const EXIT_FAILED = 1
 
 /**
@@ -27,7 +32,7 @@ export async function runWorker(): Promise<number> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => {})
   const begun = deferred<WorkerOrder>()
   const drain = deferred<void>()
-  let explain: (url: string) => object = () => {
+  let answer: Answer = () => {
     throw new NearcastError('unavailable', 'the worker does not serve yet')
   }
   // Our own parent's messages: the channel is nobody else's.
@@ -39,8 +44,8 @@ export async function runWorker(): Promise<number> {
       case 'drain':
         drain.resolve()
         return
-      case 'explain':
-        void tell(explained(message.id, () => explain(message.url)))
+      case 'ask':
+        void answered(message.id, () => answer(message.question)).then(tell)
     }
   })
   await tell({ kind: 'listening' })
@@ -50,7 +55,7 @@ export async function runWorker(): Promise<number> {
     process.on(event, (error) => reportDefect(log, event, error))
   try {
     const worker = await startWorker(order, log)
-    explain = worker.explain
+    answer = worker.answer
     await tell({ kind: 'serving', port: worker.port })
     await drain.promise
     await worker.close()
@@ -63,9 +68,11 @@ export async function runWorker(): Promise<number> {
   }
 }
 
+type Answer = (question: Question) => object | Promise<object>
+
 interface Worker {
   readonly port: number
-  readonly explain: (url: string) => object
+  readonly answer: Answer
   close(): Promise<void>
 }
 
@@ -84,6 +91,12 @@ async function startWorker(order: WorkerOrder, log: Log): Promise<Worker> {
     },
   })
   if (sources.state().seq < order.seq) await upToDate.promise
+  // The log's word alone: what unsafe requests took here is with the edge.
+  const local = new InvalidationIndex()
+  const changes = (): Changes => {
+    const { invalidations, position } = sources.state()
+    return { epoch: position.slice(0, position.indexOf(':')), log: invalidations, local }
+  }
   const { access } = order.log
   const accessLog = access === undefined ? undefined : openAccessLog(access, base)
   const edge = createEdge({
@@ -113,7 +126,13 @@ async function startWorker(order: WorkerOrder, log: Log): Promise<Worker> {
   })
   return {
     port: http.port,
-    explain: (url) => explainUrl({ ...base, state: sources.state, origins: sources.origin }, url),
+    answer: (question) => {
+      if (question.kind === 'explain')
+        return explainUrl({ ...base, state: sources.state, origins: sources.origin }, question.url)
+      const { names, examples } = question
+      const signal = AbortSignal.timeout(PREVIEW_MS)
+      return previewInvalidation({ cache, changes }, names, { examples, signal })
+    },
     close: async () => {
       await http.close(HTTP_GRACE_MS)
       ticking[Symbol.dispose]()
@@ -124,13 +143,13 @@ async function startWorker(order: WorkerOrder, log: Log): Promise<Worker> {
   }
 }
 
-function explained(id: number, ask: () => object): FromWorker {
+async function answered(id: number, ask: () => object | Promise<object>): Promise<FromWorker> {
   try {
-    return { kind: 'explained', id, answer: { ...ask() } }
+    return { kind: 'answered', id, answer: { ...(await ask()) } }
   } catch (error) {
     const known = error instanceof NearcastError ? error : undefined
     const sentence = (known?.sentence ?? 'the worker could not say').slice(0, 2000)
-    return { kind: 'explained', id, code: known?.code ?? 'internal', sentence }
+    return { kind: 'answered', id, code: known?.code ?? 'internal', sentence }
   }
 }
 

@@ -3,8 +3,8 @@ import { type Deferred, deferred } from './lib/deferred.ts'
 import { type ErrorCode, NearcastError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import type { MetricValue, Metrics } from './lib/metrics.ts'
-import type { ToWorker, WorkerOrder } from './main-worker-messages.ts'
-import { codeOf, type StartWorker, WorkerSlot } from './main-worker-slot.ts'
+import type { Question, ToWorker, WorkerOrder } from './main-worker-messages.ts'
+import { type Answered, codeOf, type StartWorker, WorkerSlot } from './main-worker-slot.ts'
 
 export interface WorkersDeps {
   readonly count: number
@@ -33,12 +33,23 @@ export interface Workers {
   viewers(name: string): number
   /** Of the worker that holds an answer to the URL, else of any. Throws `unavailable`, and what explaining throws. */
   explain(url: string): Promise<object>
+  /** What an invalidation would take at all workers, each counting its own copies. Throws `unavailable`. */
+  preview(
+    names: Names,
+    examples: number,
+  ): Promise<{
+    readonly objects: number
+    readonly bytes: number
+    readonly examples: readonly string[]
+  }>
   /** Drains them; what has not ended after `graceMs` and a moment is killed. */
   close(graceMs: number): Promise<void>
 }
 
+type Names = Extract<Question, { kind: 'preview' }>['names']
+
 const SETTLE_MS = 2000
-const EXPLAIN_MS = 2000
+const ANSWER_MS = 5000
 const KILL_AFTER_MS = 1000
 
 /** Starts the workers and replaces those that die. */
@@ -108,15 +119,32 @@ class WorkerPool implements Workers {
   }
 
   async explain(url: string): Promise<object> {
-    const asked = this.#serving.map((slot) => slot.explain(url))
-    using _ = this.#deps.clock.after(EXPLAIN_MS, () => {
+    const answers = await this.#ask({ kind: 'explain', url })
+    const held = answers.find(({ answer }) => answer?.['stored'] === true) ?? answers[0]
+    return answerOf(held)
+  }
+
+  async preview(names: Names, examples: number) {
+    const answers = (await this.#ask({ kind: 'preview', names, examples })).map(answerOf)
+    const figure = (name: string) =>
+      answers.reduce((total, answer) => total + (Number(answer[name]) || 0), 0)
+    const paths = answers.flatMap((answer) => {
+      const listed: unknown = answer['examples']
+      return Array.isArray(listed) ? listed.filter((path) => typeof path === 'string') : []
+    })
+    return {
+      objects: figure('objects'),
+      bytes: figure('bytes'),
+      examples: [...new Set(paths)].slice(0, examples),
+    }
+  }
+
+  async #ask(question: Question): Promise<readonly Answered[]> {
+    const asked = this.#serving.map((slot) => slot.ask(question))
+    using _ = this.#deps.clock.after(ANSWER_MS, () => {
       for (const slot of this.#slots) slot.forgetQuestions()
     })
-    const answers = (await Promise.all(asked)).flatMap((answer) => (answer ? [answer] : []))
-    const held = answers.find((one) => one.answer?.['stored'] === true) ?? answers[0]
-    if (!held) throw new NearcastError('unavailable', 'no worker answered')
-    if (held.answer) return held.answer
-    throw new NearcastError(codeOf(held.code), held.sentence ?? 'a worker could not say')
+    return (await Promise.all(asked)).flatMap((answer) => (answer ? [answer] : []))
   }
 
   async close(graceMs: number): Promise<void> {
@@ -168,6 +196,12 @@ class WorkerPool implements Workers {
     yield* this.#retired.values()
     for (const { facts } of this.#slots) yield* facts?.metrics ?? []
   }
+}
+
+function answerOf(answered: Answered | undefined): Readonly<Record<string, unknown>> {
+  if (!answered) throw new NearcastError('unavailable', 'no worker answered')
+  if (answered.answer) return answered.answer
+  throw new NearcastError(codeOf(answered.code), answered.sentence ?? 'a worker could not say')
 }
 
 /** What another try would not cure. */

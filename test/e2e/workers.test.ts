@@ -59,10 +59,10 @@ function peersOf(pid: number): ReadonlySet<number> {
 }
 
 /** One request over a connection of its own; the answer is not read yet. */
-function open(url: string): Promise<IncomingMessage> {
+function open(url: string, keepAlive = false): Promise<IncomingMessage> {
   asked++
   return new Promise((resolve, reject) => {
-    get(url, { agent: new Agent({ keepAlive: false }) }, resolve).on('error', reject)
+    get(url, { agent: new Agent({ keepAlive }) }, resolve).on('error', reject)
   })
 }
 
@@ -134,6 +134,11 @@ describe('two workers on one port', () => {
     const { body } = await server.api('GET', '/cache')
     expect(body).toMatchObject({ traffic: { requests: asked } })
     expect((body as { bytes: number }).bytes).toBeGreaterThan(FILM.length)
+    const dry = await server.api('POST', '/invalidations', {
+      paths: ['/media/old.txt'],
+      dryRun: true,
+    })
+    expect(dry.body).toMatchObject({ objects: 2, examples: ['/media/old.txt'] })
     const explained = await server.api('GET', '/explain?url=/media/old.txt')
     expect(explained.body).toMatchObject({ served: true, stored: true })
   })
@@ -178,7 +183,7 @@ describe('two workers on one port', () => {
 
   it('go on when one of them is killed: 20 downloads at the other one have every byte', async () => {
     const url = `${server.http}/media/film.bin`
-    const downloads = await Promise.all(Array.from({ length: 40 }, () => open(url)))
+    const downloads = await Promise.all(Array.from({ length: 40 }, () => open(url, true)))
     await Promise.all(downloads.map((answer) => once(answer, 'readable')))
     const ports = downloads.map((answer) => answer.socket.localPort ?? 0)
     // The one with less of them dies, so that 20 or more are at the other one.

@@ -184,18 +184,28 @@ describe('workers', () => {
     const fixture = new Fixture()
     for (const at of [0, 1]) fixture.at(at).serve()
     const asked = fixture.workers.explain('/a')
-    fixture.at(0).say({ kind: 'explained', id: 0, answer: { stored: false } })
-    fixture.at(1).say({ kind: 'explained', id: 0, answer: { stored: true } })
+    fixture.at(0).say({ kind: 'answered', id: 0, answer: { stored: false } })
+    fixture.at(1).say({ kind: 'answered', id: 0, answer: { stored: true } })
     expect(await asked).toEqual({ stored: true })
     const refused = fixture.workers.explain('::')
     const sentence = 'no URL'
     for (const at of [0, 1])
-      fixture.at(at).say({ kind: 'explained', id: 1, code: 'bad-request', sentence })
+      fixture.at(at).say({ kind: 'answered', id: 1, code: 'bad-request', sentence })
     await expect(refused).rejects.toThrow('bad-request: no URL')
     const unanswered = fixture.workers.explain('/a')
     const failed = expect(unanswered).rejects.toThrow('unavailable')
-    await fixture.clock.advance(2000)
+    await fixture.clock.advance(5000)
     await failed
+  })
+
+  test('say together what an invalidation would take', async () => {
+    const fixture = new Fixture()
+    for (const at of [0, 1]) fixture.at(at).serve()
+    const asked = fixture.workers.preview({ distribution: '*', paths: ['/a*'] }, 2)
+    const answer = { objects: 2, bytes: 10, examples: ['/a', '/b'] }
+    fixture.at(0).say({ kind: 'answered', id: 0, answer })
+    fixture.at(1).say({ kind: 'answered', id: 0, answer: { ...answer, examples: ['/b', '/c'] } })
+    expect(await asked).toEqual({ objects: 4, bytes: 20, examples: ['/a', '/b'] })
   })
 
   test('drain when the server does; one that does not end is killed, and none follows', async () => {
@@ -215,7 +225,7 @@ describe('workers', () => {
 })
 
 test('whatever a worker says is a message or nothing', () => {
-  const kinds = fc.constantFrom('serving', 'failed', 'applied', 'facts', 'explained', 'listening')
+  const kinds = fc.constantFrom('serving', 'failed', 'applied', 'facts', 'answered', 'listening')
   const value = fc.anything({ withNullPrototype: true })
   fc.assert(
     fc.property(
