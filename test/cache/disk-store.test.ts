@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { open, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { DiskStore } from '../../server/cache/tier/disk-store.ts'
@@ -238,7 +239,7 @@ test('wherever bytes of the files are damaged, a record is whole or not found', 
 })
 
 test('after kill -9 in the middle of writing, all that was flushed is there and nothing is wrong', async () => {
-  const child = fork(join(import.meta.dirname, 'write-until-killed.ts'), [folder], {
+  const child = fork(fileURLToPath(new URL('./write-until-killed.ts', import.meta.url)), [folder], {
     execArgv: ['--import', 'tsx'],
   })
   // Each message names how many records are flushed for certain.
