@@ -82,6 +82,12 @@ export class PlayerQueue implements PlayOutput {
     return this.#stalledSince === undefined ? 0 : this.#now() - this.#stalledSince
   }
 
+  /** Time in which this process itself stood still: what the socket took meanwhile is not known yet. */
+  discount(ms: number): void {
+    if (this.#stalledSince !== undefined)
+      this.#stalledSince = Math.min(this.#now(), this.#stalledSince + ms)
+  }
+
   /** What comes until `joined` is the past of a stream, all at once. */
   join(): void {
     this.#held = true

@@ -108,8 +108,13 @@ export async function startRtmpListener(deps: RtmpListenerDeps): Promise<RtmpLis
   const server = createServer(accept)
   const port = await listen(server, { name: 'rtmp', host: deps.host, port: deps.port })
   server.on('error', (error) => log.error('rtmp listener', { error: describeError(error) }))
+  let checkedAt = clock.monotonic()
   const checking = clock.every(CHECK_MS, () => {
-    for (const session of sessions.values()) session.check()
+    const now = clock.monotonic()
+    // A stopped process wakes up with its timers, before it reads what waits in the sockets.
+    const lateMs = Math.max(0, now - checkedAt - CHECK_MS)
+    checkedAt = now
+    for (const session of sessions.values()) session.check(lateMs)
     refusals.sweep()
   })
   return {

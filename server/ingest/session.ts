@@ -132,10 +132,13 @@ export class RtmpSession {
     return this.#state === 'publishing' && this.#name === name
   }
 
-  /** Called each second: closes what is past its deadline. */
-  check(): void {
+  /** Called each second: closes what is past its deadline. `lateMs`, in which the process stood still, is nobody's silence. */
+  check(lateMs = 0): void {
     this.#countDrops()
     const now = this.#deps.clock.monotonic()
+    this.#stateSince = Math.min(now, this.#stateSince + lateMs)
+    this.#lastBytes = Math.min(now, this.#lastBytes + lateMs)
+    this.#queue.discount(lateMs)
     const reason = overdue(this.#state, this.#deps.limits, {
       stateMs: now - this.#stateSince,
       bytesMs: now - this.#lastBytes,

@@ -100,13 +100,20 @@ describe('a player’s queue', () => {
     expect(events).toEqual(['overflow'])
   })
 
-  test('it tells how long the socket took nothing, and each drain starts anew', () => {
+  test('it tells how long the socket took nothing; time the process stood still does not count, each drain starts anew', () => {
     const { queue, drain, frame, wait } = open({ bytes: 1e6, mediaMs: 5000 })
     expect(queue.stalledMs()).toBe(0)
     drain(1)
     frame(70_000, 0)
     wait(9000)
     expect(queue.stalledMs()).toBe(9000)
+    // Of which this process itself was stopped for 7 s.
+    queue.discount(7000)
+    expect(queue.stalledMs()).toBe(2000)
+    queue.discount(7000)
+    expect(queue.stalledMs()).toBe(0)
+    wait(500)
+    expect(queue.stalledMs()).toBe(500)
     drain(1)
     expect(queue.stalledMs()).toBe(0)
   })

@@ -228,6 +228,20 @@ describe('deadlines', () => {
     expect(watched[0]?.end).toBe('lost')
     await client.untilClosed()
   })
+
+  test('time in which the server itself was stopped is no silence', async () => {
+    const clock = new FakeClock()
+    const { port, watched } = await start({ clock })
+    const client = await RtmpClient.publishing(port, KEY)
+    await clock.advance(5000)
+    await clock.standStill(3_600_000)
+    expect(watched[0]?.end).toBeUndefined()
+    await clock.advance(8000)
+    expect(watched[0]?.end).toBeUndefined()
+    await clock.advance(1000)
+    expect(watched[0]?.end).toBe('lost')
+    await client.untilClosed()
+  })
 })
 
 describe('listening', () => {

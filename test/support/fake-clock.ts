@@ -62,6 +62,13 @@ export class FakeClock implements Clock {
     this.#now = end
     await new Promise((resolve) => setImmediate(resolve))
   }
+  /** The process is stopped for `ms`: then timers that became due run once each, and intervals begin anew, as Node's do. */
+  async standStill(ms: number): Promise<void> {
+    this.#now += ms
+    for (const timer of this.#timers)
+      if (timer.everyMs !== undefined && timer.at < this.#now) timer.at = this.#now
+    await this.advance(0)
+  }
   #add(timer: Timer): Disposable {
     this.#timers.add(timer)
     return { [Symbol.dispose]: () => void this.#timers.delete(timer) }
