@@ -80,12 +80,27 @@ const HINTS: Readonly<Record<ErrorKind, string>> = {
   offline: 'It goes on by itself when the network is back.',
 }
 
+/** Of servers that answered, by their code; the operator's words for it are not a viewer's. */
+const SERVER_SAID: readonly (readonly [code: RegExp, sentence: string])[] = [
+  [/^(?:store-|bucket-)/, 'The server could not reach its storage.'],
+  [/^origin-/, 'The server could not reach its source.'],
+  [/^unavailable$/, 'The server is not ready yet.'],
+  [/^limit-exceeded$|^http-429$/, 'The server has too much to do.'],
+  [/^internal$|^http-/, 'The server answered with an error.'],
+]
+
+/** What is known of a server that gave no video: its own reason, or that it is silent. */
+function networkDetail(code: string): string {
+  return SERVER_SAID.find(([pattern]) => pattern.test(code))?.[1] ?? HINTS.network
+}
+
 /** The server knows better why; the hint is for when it said nothing. */
 function detailOf(state: Extract<PlayerState, { kind: 'error' }>): string {
   const told = state.error === 'unsupported' || state.error === 'forbidden'
   if (told && state.message) return state.message
-  const trying = state.error === 'network' && state.retrying
-  return trying ? `${HINTS.network} The player keeps trying by itself.` : HINTS[state.error]
+  if (state.error !== 'network') return HINTS[state.error]
+  const detail = networkDetail(state.code)
+  return state.retrying ? `${detail} The player keeps trying by itself.` : detail
 }
 
 function card(

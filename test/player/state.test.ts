@@ -1,7 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { announce, describeState } from '../../player/store/describe-state.ts'
 import { deriveState, type Facts, type PlayerState, retries } from '../../player/store/state.ts'
-import type { FailureKind, SourceFailure } from '../../player/engine/probe-source.ts'
+import {
+  type FailureKind,
+  failureOf,
+  type SourceFailure,
+} from '../../player/engine/probe-source.ts'
 
 const PLAYING: Facts = {
   online: true,
@@ -130,6 +134,27 @@ describe('the card over the picture', () => {
     const detail = (facts: Facts) => describeState(deriveState(facts))?.detail
     expect(detail({ ...away, expectsLive: true })).toContain('keeps trying')
     expect(detail(away)).toBe('The server did not answer.')
+  })
+  it.each([
+    [502, 'store-denied', 'The server could not reach its storage.'],
+    [504, 'store-unreachable', 'The server could not reach its storage.'],
+    [502, 'bucket-not-found', 'The server could not reach its storage.'],
+    [504, 'origin-timeout', 'The server could not reach its source.'],
+    [503, 'unavailable', 'The server is not ready yet.'],
+    [502, '', 'The server answered with an error.'],
+  ])('says of a %i with the code "%s" that the server answered', (status, code, sentence) => {
+    const body = code === '' ? undefined : { code, message: 'the meaning' }
+    const facts = {
+      ...PLAYING,
+      started: false,
+      attempts: 2,
+      failure: failureOf(status, body, false),
+    }
+    expect(describeState(deriveState(facts))?.detail).toBe(
+      `${sentence} The player keeps trying by itself.`,
+    )
+    expect(retries(facts)).toBe(true)
+    expect(describeState(deriveState({ ...facts, attempts: 9 }))?.detail).toBe(sentence)
   })
   it('says that the stream was interrupted, not that the network is', () => {
     const state = deriveState({ ...PLAYING, live: true, stalledMs: 3000 })
