@@ -1,8 +1,8 @@
-// Says whether the stream `main` is live, and fills in this machine's addresses.
+// Says whether the stream `main` is live, and fills in the host as the browser knows it. The RTMP port is not known here.
 const badge = document.getElementById('live')
 const text = document.getElementById('live-text')
 
-document.getElementById('server').textContent = `rtmp://${location.hostname}/live`
+document.getElementById('server').textContent = `rtmp://${location.hostname}:1935/live`
 for (const element of document.querySelectorAll('.origin')) element.textContent = location.origin
 
 const copy = document.getElementById('copy')

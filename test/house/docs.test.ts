@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { runInNewContext } from 'node:vm'
 import { expect, it } from 'vitest'
 import { loadConfig } from '../../server/config/load-config.ts'
 import { ERRORS } from '../../server/lib/errors.ts'
@@ -84,4 +85,22 @@ it('the README’s configuration is one that the server takes', async () => {
   await writeFile(join(folder, 'nearcast.yaml'), '{}')
   expect(loadConfig({ env, cwd: folder }).role).toBe('edge')
   await rm(folder, { recursive: true })
+})
+
+it('the start page names the browser’s own host, and the port of RTMP as one to be checked', () => {
+  const shown = { textContent: '' }
+  const listener = { addEventListener: () => {}, dataset: {}, textContent: '' }
+  const document = {
+    hidden: true,
+    getElementById: (id: string) => (id === 'server' ? shown : listener),
+    querySelectorAll: () => [],
+  }
+  runInNewContext(text('media/site/live.js'), {
+    document,
+    location: { hostname: 'studio.lan', origin: 'http://studio.lan:8080' },
+    setTimeout: () => 0,
+    fetch: () => Promise.reject(new Error('no server')),
+  })
+  expect(shown.textContent).toBe('rtmp://studio.lan:1935/live')
+  expect(text('media/site/index.html')).toContain('the port as the terminal printed it')
 })
