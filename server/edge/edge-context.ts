@@ -1,5 +1,5 @@
 import type { Cache } from '../cache/cache.ts'
-import type { ChangeStamp } from '../cache/stored-object.ts'
+import type { ChangeStamp, StoredObject } from '../cache/stored-object.ts'
 import type { Distribution } from '../distribution/types.ts'
 import type { Origin } from '../http/message.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -9,7 +9,7 @@ import type { Random } from '../lib/random.ts'
 import type { AccessRecord } from './access-record.ts'
 import type { Changes, Invalidations } from './decide.ts'
 import type { Flights } from './flights.ts'
-import type { Prefetch } from './prefetch.ts'
+import type { Exchange } from './match-request.ts'
 
 /** What the edge must know now: the fold of the change log. Read once for each decision. */
 export interface EdgeState {
@@ -40,7 +40,8 @@ export interface EdgeDeps {
 export interface EdgeContext {
   readonly deps: EdgeDeps
   readonly flights: Flights
-  readonly prefetch: Prefetch
+  /** Told of each object that a viewer was given. */
+  readonly prefetch: { served(exchange: Exchange, object: StoredObject): void }
   readonly counters: EdgeCounters
   readonly changes: () => Changes
   readonly stamp: () => ChangeStamp
