@@ -46,6 +46,7 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
       health: deps.health,
       streams: () => reportStreams(sources, deps.sessions(), workers),
       cutStream: (name) => cutStream(sources, name),
+      cutRevoked: (name) => cutRevoked(sources, name),
       sessions: deps.sessions,
       traffic: () => ({
         requests: metrics.read('nearcast_edge_requests_total'),
@@ -159,6 +160,14 @@ function measured(live: LiveDescription | undefined): Partial<StreamReport> {
     keyIntervalSeconds: live.keyFrameIntervalSeconds,
     segments: longest,
     parts,
+  }
+}
+
+function cutRevoked({ ingest }: Sources, name: string): void {
+  for (const { stream, publisher } of ingest?.registry.list() ?? []) {
+    if (stream.name !== name || publisher.mayPublish()) continue
+    stream.end('stopped')
+    publisher.cut('its stream key was revoked')
   }
 }
 

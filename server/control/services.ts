@@ -67,6 +67,8 @@ export interface ControlServices {
   streams(): readonly StreamReport[]
   /** Ends a publisher's session; false when nobody publishes this name. */
   cutStream(name: string): boolean
+  /** Ends those who publish this name with a key that was revoked. */
+  cutRevoked(name: string): void
   /** RTMP connections. */
   sessions(): readonly object[]
   traffic(): TrafficReport

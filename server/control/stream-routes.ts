@@ -75,15 +75,14 @@ export const streamRoutes: readonly Route[] = [
   route({
     method: 'delete',
     path: '/keys/{id}',
-    summary: 'Revoke a key, and cut the stream when no other key is left for its name',
+    summary: 'Revoke a key, and cut who publishes with it',
     status: 204,
     run: async ({ changes, services, log }, { params }) => {
       const key = listStreamKeys(changes).find((one) => one.id === params['id'])
       if (!key) throw new NearcastError('not-found', `there is no key ${params['id']}`)
       await changes.append({ kind: 'stream-key', name: key.name, key: key.key, revoked: true })
       log.info('stream key revoked', { stream: key.name, id: key.id })
-      if (!listStreamKeys(changes).some((one) => one.name === key.name))
-        services.cutStream(key.name)
+      services.cutRevoked(key.name)
     },
   }),
 ]

@@ -2,7 +2,8 @@ import type { Clock } from '../lib/clock.ts'
 import { isStreamName, liveNameOf } from './stream-path.ts'
 
 export type PublishVerdict =
-  | { readonly kind: 'admitted'; readonly name: string }
+  /** `valid`: whether its key still opens this name. */
+  | { readonly kind: 'admitted'; readonly name: string; readonly valid: () => boolean }
   | { readonly kind: 'refused'; readonly description: string }
 
 export interface PublishGateDeps {
@@ -39,7 +40,7 @@ export class PublishGate {
     if (name === undefined) return refused('The stream key is not known.')
     return this.#isDisplaced(name, address)
       ? refused('Another publisher took over this stream.')
-      : { kind: 'admitted', name }
+      : { kind: 'admitted', name, valid: () => this.#nameOf(key) === name }
   }
 
   /** The publisher of `name` at `address` has lost it to another. */

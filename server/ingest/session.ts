@@ -279,6 +279,7 @@ export class RtmpSession {
     const stream = this.#deps.registry.publish(verdict.name, {
       description: `rtmp ${this.#remote}`,
       cut: (reason) => this.#cut(reason),
+      mayPublish: verdict.valid,
     })
     this.#publishing = {
       stream,

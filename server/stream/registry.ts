@@ -8,6 +8,8 @@ export interface Publisher {
   readonly description: string
   /** Ends the session at once; its stream has already ended. */
   cut(reason: string): void
+  /** False once the key it came with is revoked. */
+  mayPublish(): boolean
 }
 
 /** Who publishes what. One publisher a name: the newest wins. */

@@ -230,6 +230,7 @@ async function main(): Promise<void> {
       health: () => ({ status: 'ready', role: 'all', listeners: {}, warnings: [], startedAt: 0 }),
       streams: () => [],
       cutStream: () => false,
+      cutRevoked: () => {},
       sessions: () => [],
       traffic: () => ({ requests: 0, hits: 0, misses: 0, errors: 0, bytes: 0 }),
       cache: () => cache.stats(),

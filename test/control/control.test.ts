@@ -25,6 +25,7 @@ let folder: string
 /** How far the API's clock is ahead. */
 let lateMs: number
 const cut: string[] = []
+const revoked: string[] = []
 
 const main: StreamReport = {
   name: 'main',
@@ -42,6 +43,9 @@ const services: ControlServices = {
     startedAt: 0,
   }),
   streams: () => streams,
+  cutRevoked: (name) => {
+    revoked.push(name)
+  },
   cutStream: (name) => {
     cut.push(name)
     return streams.some((stream) => stream.name === name)
@@ -80,6 +84,7 @@ beforeEach(async () => {
   ready = true
   lateMs = 0
   cut.length = 0
+  revoked.length = 0
   const metrics = new Metrics()
   metrics.counter('tests_total', 'Tests.').add(3)
   control = await startControl({
@@ -205,13 +210,14 @@ describe('streams and keys', () => {
     expect(JSON.stringify(listed.body)).not.toContain(key)
   })
 
-  it('cuts a stream when its last key is revoked, not before', async () => {
+  it('cuts who publishes with a key that is revoked, whatever other keys there are', async () => {
     const first = textOf(await post('/keys', { name: 'main' }), 'id')
     const second = textOf(await post('/keys', { name: 'main' }), 'id')
     expect((await remove(`/keys/${first}`)).status).toBe(204)
-    expect(cut).toEqual([])
+    expect(revoked).toEqual(['main'])
     expect((await remove(`/keys/${second}`)).status).toBe(204)
-    expect(cut).toEqual(['main'])
+    expect(revoked).toEqual(['main', 'main'])
+    expect(cut).toEqual([])
     expect(state.snapshot().streamKeys.size).toBe(0)
     expect((await remove(`/keys/${second}`)).status).toBe(404)
   })

@@ -42,6 +42,25 @@ describe('two encoders at two places with one key', () => {
 })
 
 describe('stream keys', () => {
+  test('an admitted publisher may publish until its own key is revoked', () => {
+    const keys = [
+      { name: 'main', key: 'one' },
+      { name: 'main', key: 'two' },
+    ]
+    const gate = new PublishGate({
+      resolveKey: createKeyResolver(() => keys),
+      publishAuth: 'keys',
+      publisherOf: () => undefined,
+      clock: new FakeClock(),
+    })
+    const verdict = gate.admit(['live', 'one'], '10.0.0.1')
+    if (verdict.kind !== 'admitted') throw new Error(verdict.description)
+    keys.pop()
+    expect(verdict.valid()).toBe(true)
+    keys.pop()
+    expect(verdict.valid()).toBe(false)
+  })
+
   test('keys made and revoked while running count at once', () => {
     const keys = [{ name: 'main', key: 'one' }]
     const resolve = createKeyResolver(() => keys)

@@ -47,7 +47,11 @@ export class LiveFixture {
   }
 
   publish(name = 'main'): Publisher {
-    const stream = this.registry.publish(name, { description: 'test', cut: () => {} })
+    const stream = this.registry.publish(name, {
+      description: 'test',
+      cut: () => {},
+      mayPublish: () => true,
+    })
     return new Publisher(stream, this.clock)
   }
 

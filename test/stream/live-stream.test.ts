@@ -120,7 +120,11 @@ describe('the registry', () => {
     const registry = new StreamRegistry(new FakeClock(), systemRandom)
     const cuts: (string | undefined)[] = []
     const publish = () =>
-      registry.publish('main', { description: 'test', cut: () => cuts.push(first.ended) })
+      registry.publish('main', {
+        description: 'test',
+        cut: () => cuts.push(first.ended),
+        mayPublish: () => true,
+      })
     const first = publish()
     const second = publish()
     expect(cuts).toEqual(['replaced'])
@@ -134,9 +138,9 @@ describe('the registry', () => {
     const registry = new StreamRegistry(new FakeClock(), systemRandom)
     const seen: string[] = []
     const observing = registry.observe((stream) => seen.push(stream.name))
-    registry.publish('a', { description: 'test', cut: () => {} })
+    registry.publish('a', { description: 'test', cut: () => {}, mayPublish: () => true })
     observing[Symbol.dispose]()
-    registry.publish('b', { description: 'test', cut: () => {} })
+    registry.publish('b', { description: 'test', cut: () => {}, mayPublish: () => true })
     expect(seen).toEqual(['a'])
   })
 })
