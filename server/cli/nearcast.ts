@@ -51,7 +51,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   'key revoke': {
     usage: 'ID|NAME',
-    summary: 'take a key back; the stream is cut when it was its last',
+    summary: 'take a key back, and cut who publishes with it',
     words: ONE,
     run: keyRevoke,
   },
