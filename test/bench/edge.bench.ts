@@ -99,10 +99,11 @@ function rows(): Row[] {
     for (const { name } of anchors) {
       if (name === 'nearcast') continue
       const ratio = rate('nearcast', path) / rate(name, path)
-      const asked = name === 'nginx' ? least : 1
+      // What node:http does with nothing to decide: to see what deciding costs.
+      const asked = name === 'nginx' ? least : name === 'varnish' ? 1 : 0
       found.push({
         figure: `${path}: of ${name}`,
-        asked: `≥ ${asked}`,
+        asked: asked === 0 ? 'to compare' : `≥ ${asked}`,
         measured: `${ratio.toFixed(2)} (ours ${list(measured.get(`nearcast ${path}`) ?? [])})`,
         holds: ratio >= asked,
       })
