@@ -1,7 +1,6 @@
-import { type Deferred, deferred } from '../lib/deferred.ts'
 import { Generation, type GenerationOptions, type Room } from './generation.ts'
 import type { Source } from './fill.ts'
-import { type Evictable, Sieve } from './sieve.ts'
+import { Memory } from './memory.ts'
 import type { Slice } from './slice.ts'
 import { type ObjectFacts, objectCost, StoredObject, type StoredFields } from './stored-object.ts'
 import {
@@ -36,8 +35,6 @@ export interface CacheStats {
 }
 
 const SLICE_BYTES = 1024 * 1024
-/** Part of the bound that slices on probation may take before they go first. */
-const PROBATION_PART = 0.1
 /** Longest body without a strong etag that rests, since it is read back whole… */
 const WHOLE_BYTES_MAX = 8 * 1024 * 1024
 /** …and that is written again for newer facts. */
@@ -58,37 +55,33 @@ interface Entry {
  */
 export class Cache implements Room {
   readonly sliceBytes: number
-  readonly #memoryBytes: number
+  readonly #memory: Memory
   readonly #resting: Resting | undefined
-  readonly #main = new Sieve()
-  readonly #probation = new Sieve()
   readonly #entries = new Map<string, Entry>()
   readonly #generations = new Map<string, Generation>()
   /** Objects whose bytes are in no slices that rest, by their generation: what rests is the whole. */
   readonly #wholes = new WeakMap<Generation, StoredObject>()
   #objects = 0
-  #evictions = 0
-  #freed: Deferred<void> | undefined
 
   constructor(options: CacheOptions) {
-    this.#memoryBytes = options.memoryBytes
+    this.#memory = new Memory(options.memoryBytes)
     this.#resting = options.resting
     const largest = Math.max(1024, Math.floor(options.memoryBytes / 8))
     this.sliceBytes = Math.min(options.sliceBytes ?? SLICE_BYTES, largest)
   }
 
   get bytes(): number {
-    return this.#main.bytes + this.#probation.bytes
+    return this.#memory.bytes
   }
 
   stats(): CacheStats {
     return {
       bytes: this.bytes,
-      memoryBytes: this.#memoryBytes,
+      memoryBytes: this.#memory.bytesMax,
       keys: this.#entries.size,
       objects: this.#objects,
       sharedGenerations: this.#generations.size,
-      evictions: this.#evictions,
+      evictions: this.#memory.evictions,
       diskBytes: this.#resting?.stats.bytes ?? 0,
       diskRecords: this.#resting?.stats.records ?? 0,
     }
@@ -151,7 +144,7 @@ export class Cache implements Room {
       return
     }
     victim.queue?.remove(victim)
-    this.#wake()
+    this.#memory.wake()
   }
 
   /** The generation shared under this name; another size or a closed one is replaced. */
@@ -175,24 +168,16 @@ export class Cache implements Room {
   }
 
   admit(cost: number, urgent: boolean): boolean {
-    while (this.bytes + cost > this.#memoryBytes) {
-      const victim = this.#victim(urgent)
-      if (!victim) return false
-      victim.queue?.remove(victim)
-      this.#evictions++
-      victim.evicted()
-    }
-    return true
+    return this.#memory.admit(cost, urgent)
   }
 
   insert(slice: Slice, cost: number, probation: boolean): void {
-    const queue = probation ? this.#probation : this.#main
-    queue.insert(slice, cost)
+    this.#memory.insert(slice, cost, probation)
   }
 
   settle(generation: Generation, slice: Slice, cost: number): void {
     slice.queue?.resize(slice, cost)
-    this.#wake()
+    this.#memory.wake()
     // A small body rests at once; of others, what is read again.
     const small = generation.size !== undefined && generation.size <= this.sliceBytes
     if (small) this.wanted(generation, slice)
@@ -201,7 +186,7 @@ export class Cache implements Room {
   wanted(generation: Generation, slice: Slice): void {
     const resting = this.#resting
     // What is on probation is made into something else that is kept.
-    if (!resting || slice.queue !== this.#main) return
+    if (!resting || this.#memory.onProbation(slice)) return
     const run = this.#runOf(generation)
     if (!run) {
       const whole = this.#wholes.get(generation)
@@ -240,12 +225,11 @@ export class Cache implements Room {
   }
 
   freed(): Promise<void> {
-    this.#freed ??= deferred()
-    return this.#freed.promise
+    return this.#memory.freed()
   }
 
   passed(): void {
-    this.#wake()
+    this.#memory.wake()
   }
 
   emptied(generation: Generation): void {
@@ -291,7 +275,7 @@ export class Cache implements Room {
       this.#drop(oldest)
     }
     const cost = objectCost(object)
-    if (this.admit(cost, true)) this.#main.insert(object, cost)
+    if (this.admit(cost, true)) this.#memory.insert(object, cost, false)
     else this.objectEvicted(object)
     return object
   }
@@ -300,7 +284,7 @@ export class Cache implements Room {
   #drop(object: StoredObject): void {
     object.queue?.remove(object)
     this.objectEvicted(object)
-    this.#wake()
+    this.#memory.wake()
   }
 
   /** Gives a new answer to the tiers below: now when its bytes are in slices of their own, else when all are here. */
@@ -379,7 +363,7 @@ export class Cache implements Room {
     object.queue?.remove(object)
     this.#objects--
     object.generation.released()
-    this.#wake()
+    this.#memory.wake()
   }
 
   #entryFor(key: string, vary: readonly string[]): Entry {
@@ -390,20 +374,5 @@ export class Cache implements Room {
     const entry = { vary, variants: new Map<string, StoredObject>() }
     this.#entries.set(key, entry)
     return entry
-  }
-
-  #victim(urgent: boolean): Evictable | undefined {
-    const main = (last: boolean) => this.#main.victim(last)
-    // What was read again while on probation is worth keeping.
-    const probation = (last: boolean) => this.#probation.victim(last, this.#main)
-    const probationFirst = this.#probation.bytes > this.#memoryBytes * PROBATION_PART
-    const [first, second] = probationFirst ? [probation, main] : [main, probation]
-    return first(false) ?? second(false) ?? (urgent ? (first(true) ?? second(true)) : undefined)
-  }
-
-  #wake(): void {
-    const freed = this.#freed
-    this.#freed = undefined
-    freed?.resolve()
   }
 }

@@ -2,6 +2,7 @@ import { NearcastError, hasCode } from '../lib/errors.ts'
 import { type Deferred, deferred } from '../lib/deferred.ts'
 import { Fill, type FillEnd, type FillOwner, type Run, type Source } from './fill.ts'
 import { type Readable, Reader } from './reader.ts'
+import { nextBoundary, runToFetch } from './run-to-fetch.ts'
 import { SLICE_OVERHEAD_BYTES, Slice, type SliceOwner } from './slice.ts'
 import { SliceGrid } from './slice-grid.ts'
 import { Waiters } from './waiters.ts'
@@ -10,8 +11,6 @@ import { Waiters } from './waiters.ts'
 export const AHEAD_SLICES = 4
 /** A reader this many parts of a slice ahead of a fill waits for it instead of asking the origin itself. */
 const NEAR_PART_OF_SLICE = 4
-/** With this many pieces in one cell of the grid the next fill closes the whole gap: tiny ranges can't shatter a cell. */
-const PIECES_MAX = 4
 
 /** The byte bound that generations live under. */
 export interface Room {
@@ -166,7 +165,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
       void Promise.resolve(run.body[Symbol.asyncIterator]().return?.()).catch(() => {})
       return
     }
-    const limit = Math.min(end, this.#nextBoundary(run.start))
+    const limit = Math.min(end, nextBoundary(this.#grid, this.#fills, run.start))
     this.#start(
       new Fill(this, run.start, limit, source?.probation ?? false, controller),
       run,
@@ -294,39 +293,17 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   #fetch(reader: Reader): Fill | undefined {
     const source = this.#sources.get(reader)
     if (!source || !this.rangeable || this.#size === undefined) return undefined
-    const gap = this.#gap(reader.position, Math.min(reader.end, this.#size))
+    const end = Math.min(reader.end, this.#size)
+    const gap = runToFetch(this.#grid, this.#fills, {
+      start: reader.position,
+      end,
+      size: this.#size,
+    })
     const best = this.#room.sourceOf(this, gap.start, gap.end, source)
     const probation = source.probation ?? false
     const fill = new Fill(this, gap.start, best.end, probation, new AbortController())
     this.#start(fill, undefined, best.source)
     return fill
-  }
-
-  /** The run to ask for: from `position` to what is here already; the whole gap where a cell is in pieces. */
-  #gap(position: number, wanted: number): { readonly start: number; readonly end: number } {
-    let start = position
-    let end = wanted
-    const pieces = this.#grid.pieces(position)
-    if (pieces.length >= PIECES_MAX) {
-      const cellStart = this.#grid.cellStart(position)
-      start = cellStart
-      for (const slice of pieces)
-        if (slice.end <= position) start = Math.max(start, slice.filling ? slice.limit : slice.end)
-      const others = [...this.#fills].some((f) => f.position > start && f.position <= position)
-      start = others ? position : Math.min(start, position)
-      const cellEnd = cellStart + this.#room.sliceBytes
-      end = Math.min(Math.max(end, cellEnd), this.#size ?? cellEnd)
-    }
-    return { start, end: Math.min(end, this.#nextBoundary(position)) }
-  }
-
-  /** Where the next bytes after `position` begin that are here or on their way. */
-  #nextBoundary(position: number): number {
-    let boundary = this.#grid.nextStart(position)
-    for (const fill of this.#fills)
-      if (!fill.stopped && fill.position > position && fill.position < boundary)
-        boundary = fill.position
-    return boundary
   }
 
   #start(fill: Fill, run: Run | undefined, source: Source | undefined): void {

@@ -2,11 +2,11 @@ import type { Slice } from './slice.ts'
 
 /** A generation's slices by cell of the grid; several in one cell where only parts of it were asked for. */
 export class SliceGrid {
-  readonly #sliceBytes: number
+  readonly cellBytes: number
   readonly #cells = new Map<number, readonly Slice[]>()
 
-  constructor(sliceBytes: number) {
-    this.#sliceBytes = sliceBytes
+  constructor(cellBytes: number) {
+    this.cellBytes = cellBytes
   }
 
   get empty(): boolean {
@@ -21,7 +21,7 @@ export class SliceGrid {
 
   /** First byte of the cell that holds this position. */
   cellStart(position: number): number {
-    return position - (position % this.#sliceBytes)
+    return position - (position % this.cellBytes)
   }
 
   /** The slice that holds the byte at this position now. */
@@ -62,7 +62,7 @@ export class SliceGrid {
   }
 
   #cellOf(position: number): number {
-    return Math.floor(position / this.#sliceBytes)
+    return Math.floor(position / this.cellBytes)
   }
 }
 
