@@ -7,6 +7,7 @@ import { bytesIn } from './cache/tier/segment-files.ts'
 import type { Config } from './config/config.ts'
 import type { Log } from './lib/log.ts'
 import { type Random, readableToken } from './lib/random.ts'
+import { countWorkers } from './main-viewers.ts'
 
 const FOLDER = 'cache'
 const RUN_LENGTH = 12
@@ -22,6 +23,8 @@ export async function openResting(
 ): Promise<Resting | undefined> {
   const { log, random, version } = deps
   if (config.cache.diskBytes === 0) return undefined
+  // Its workers ask the parent elsewhere, so nothing would come through this process.
+  if (config.role === 'edge' && countWorkers(config) > 0) return undefined
   const folder = join(config.data, FOLDER)
   const diskBytes = await boundedByDisk(folder, config.cache.diskBytes, log)
   const fingerprint = fingerprintOf(config, version, await waysChanged(config.data))

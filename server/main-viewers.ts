@@ -5,6 +5,7 @@ import type { Config } from './config/config.ts'
 import { openAccessLog } from './edge/access-log.ts'
 import { createEdge } from './edge/create-edge.ts'
 import { listenHttp } from './edge/listen-http.ts'
+import { createSharedTier } from './edge/shared-tier.ts'
 import { listen } from './lib/listen.ts'
 import { startClusterWorker } from './main-cluster.ts'
 import type { Base, Sources } from './main-sources.ts'
@@ -114,9 +115,12 @@ async function findPort(where: { readonly host: string; readonly port: number })
 
 async function openSocket(deps: ViewersDeps, face: NonNullable<Sources['face']>) {
   const path = join(deps.config.data, SOCKET)
+  // The workers' caches meet here: an origin is asked once for all of them.
+  const shared = createSharedTier({ ...deps, state: deps.sources.state })
   const wanted: OriginFaceDeps = {
     ...deps,
     ...face,
+    origins: () => face.origins().map(shared),
     host: '',
     port: 0,
     socketPath: path,

@@ -11,6 +11,10 @@ export function notesOn(config: Config): readonly string[] {
 function notYet(config: Config): readonly string[] {
   const said: string[] = []
   if (config.https) said.push('https: not in this version; put a TLS proxy before the http port')
+  if (config.role === 'edge' && config.http.workers !== 0 && config.cache.diskBytes > 0)
+    said.push(
+      'cache.diskBytes: an edge with http.workers keeps nothing on disk; each worker asks the parent',
+    )
   if (config.redis) said.push('redis: not in this version; the change log is a file')
   if (config.live.record !== undefined)
     said.push('live.record: not in this version; nothing is recorded')

@@ -179,7 +179,7 @@ export const settingsSchema = z.strictObject({
       memoryBytes: bytes(8 * MIB, TIB, { description: 'Memory for the cache.' }).prefault('512MiB'),
       diskBytes: bytes(0, 1024 * TIB, {
         description:
-          'Disk for the cache, in the data folder, at most half of what is free; 0 for none.',
+          'Disk for the cache, in the data folder, at most half of what is free; 0 for none. With workers, the main process keeps it for all of them; an edge with workers has none.',
       }).prefault('10GiB'),
       sliceBytes: bytes(64 * KIB, 64 * MIB, {
         description: 'Large objects are kept in slices of this size.',

@@ -268,7 +268,8 @@ function bodyOf(open: () => Reader, clock: Clock, signal: AbortSignal): AsyncIte
 }
 
 // Not a generator: one that is returned before its first `next` would never close its reader.
-function iterate(reader: Reader, signal: AbortSignal): AsyncIterator<Uint8Array, undefined> {
+/** What a reader is given, in order; closes it at the end, when left, and with the signal. */
+export function iterate(reader: Reader, signal: AbortSignal): AsyncIterator<Uint8Array, undefined> {
   const close = () => {
     signal.removeEventListener('abort', close)
     reader.close()

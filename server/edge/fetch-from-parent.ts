@@ -45,6 +45,8 @@ function requestFields(request: OriginRequest): Record<string, string | string[]
     if (!name.startsWith('nearcast-') && name !== 'expect')
       fields[name] = typeof value === 'string' ? value : [...value]
   if (request.minChange !== undefined) fields['nearcast-min-change'] = request.minChange
+  const { matched } = request
+  if (matched) fields['nearcast-matched'] = `${matched.distribution} ${matched.path}`
   return fields
 }
 

@@ -32,6 +32,7 @@ export function originFetch(exchange: Exchange, options: OriginFetchOptions): Or
       signal: options.signal,
       onInformational: options.onInformational,
       minChange: options.minChange,
+      matched: { distribution: exchange.distribution.id, path: exchange.path },
     },
   }
 }

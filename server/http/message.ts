@@ -21,6 +21,8 @@ export interface OriginRequest {
   readonly onInformational?: ((status: number, headers: Fields) => void) | undefined
   /** Change log position that the answer must already know: `EPOCH:SEQ`. Tiers pass it on. */
   readonly minChange?: string | undefined
+  /** Where an edge matched the request: a tier in between keeps the answer under the same behavior. `path` is the viewer's. */
+  readonly matched?: { readonly distribution: string; readonly path: string } | undefined
 }
 
 export interface OriginMessage {

@@ -304,7 +304,12 @@ function readRequest(
   target: { readonly path: string; readonly query: string },
   signal: AbortSignal,
 ): Omit<OriginRequest, 'body'> {
-  const { 'nearcast-token': _, 'nearcast-min-change': minChange, ...headers } = request.headers
+  const {
+    'nearcast-token': _,
+    'nearcast-min-change': minChange,
+    'nearcast-matched': matched,
+    ...headers
+  } = request.headers
   return {
     method: request.method ?? 'GET',
     path: target.path,
@@ -312,7 +317,15 @@ function readRequest(
     headers: endToEndFields(definedFields(headers)),
     signal,
     minChange: headerText(minChange),
+    matched: parseMatched(headerText(matched)),
   }
+}
+
+/** `DISTRIBUTION PATH`; undefined for anything else. */
+export function parseMatched(text: string | undefined): OriginRequest['matched'] {
+  const match = /^([\w-]{1,64}) (\/.*)$/.exec(text ?? '')
+  if (match?.[1] === undefined || match[2] === undefined) return undefined
+  return { distribution: match[1], path: match[2] }
 }
 
 function definedFields(headers: IncomingMessage['headers']): Fields {

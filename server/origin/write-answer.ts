@@ -24,7 +24,12 @@ export async function writeMessage(
   response.sendDate = false
   // A body of another length than announced would end in, or swallow, the next answer (RFC 9112 §6.3): it throws instead.
   response.strictContentLength = true
-  response.writeHead(message.status, headers)
+  try {
+    response.writeHead(message.status, headers)
+  } catch (error) {
+    await release(message.body)
+    throw error
+  }
   if (bodiless) {
     response.end()
     await release(message.body)

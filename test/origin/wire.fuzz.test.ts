@@ -5,7 +5,7 @@ import { readBeatFrames, writeBeatFrame } from '../../server/lib/beat-frames.ts'
 import { collect } from '../../server/lib/bytes.ts'
 import { NearcastError } from '../../server/lib/errors.ts'
 import { readLines } from '../../server/lib/read-lines.ts'
-import { parseTarget } from '../../server/origin/origin-face.ts'
+import { parseMatched, parseTarget } from '../../server/origin/origin-face.ts'
 import { FUZZ_RUNS } from '../support/fuzz-runs.ts'
 
 async function* pieces(bytes: Uint8Array, sizes: readonly number[]) {
@@ -85,6 +85,17 @@ it('reads any address or refuses it with a code', () => {
       } catch (error) {
         expect(error).toBeInstanceOf(NearcastError)
       }
+    }),
+    { numRuns: FUZZ_RUNS },
+  )
+})
+
+it('reads any field value as a matched behavior or as none', () => {
+  expect(parseMatched('default /a b')).toEqual({ distribution: 'default', path: '/a b' })
+  fc.assert(
+    fc.property(fc.string({ maxLength: 200 }), (text) => {
+      const matched = parseMatched(text)
+      if (matched) expect(`${matched.distribution} ${matched.path}`).toBe(text)
     }),
     { numRuns: FUZZ_RUNS },
   )
