@@ -1,6 +1,5 @@
 import type { StoredObject } from '../cache/stored-object.ts'
 import { readPlaylist } from '../formats/m3u8/read-playlist.ts'
-import { fieldLine } from '../http/fields.ts'
 import { describeError } from '../lib/errors.ts'
 import type { EdgeContext } from './edge-context.ts'
 import { sourceOf } from './fetch-object.ts'
@@ -11,6 +10,9 @@ import { dropBody } from './stored-answer.ts'
 const PLAYLISTS_MAX = 200
 const PLAYLIST_BYTES_MAX = 1024 * 1024
 const SEGMENTS_MAX = 50_000
+/** Of all addresses that are known, and of one playlist's: a long folder stands in each of them again. */
+const ADDRESS_CHARS_MAX = 16 * 1024 * 1024
+const PLAYLIST_CHARS_MAX = 4 * 1024 * 1024
 /** A larger one is no segment; whoever asks for it gets it as it comes. */
 const SEGMENT_BYTES_MAX = 32 * 1024 * 1024
 const AT_ONCE = 4
@@ -20,6 +22,7 @@ const TYPES = /^(?:application\/(?:vnd\.apple\.mpegurl|x-mpegurl)|audio\/(?:x-)?
 
 interface Followed {
   readonly site: string
+  readonly chars: number
   /** Paths with their queries, in order. */
   readonly targets: readonly string[]
   /** Numbers of segments asked for, the last ones. */
@@ -36,6 +39,10 @@ export class Prefetch {
   /** Segment's address → its playlist's key and number. */
   readonly #segments = new Map<string, { readonly playlist: string; readonly index: number }>()
   readonly #running = new Set<string>()
+  /** Bodies that were read, and what they gave: read again only when it was dropped since. */
+  readonly #read = new WeakMap<StoredObject['generation'], Followed | 'nothing'>()
+  #chars = 0
+  #targets = 0
 
   constructor(context: Omit<EdgeContext, 'prefetch'>) {
     this.#context = context
@@ -53,12 +60,16 @@ export class Prefetch {
   }
 
   #learn(exchange: Exchange, object: StoredObject): void {
+    const { generation } = object
+    const known = this.#playlists.get(exchange.key)
+    const read = this.#read.get(generation)
+    if (read !== undefined && (read === 'nothing' || read === known)) return
     const text = textOf(object)
     if (text === undefined) return
     const targets = segmentsOf(text, exchange)
-    const known = this.#playlists.get(exchange.key)
     if (known) this.#forget(exchange.key, known)
-    if (targets.length < 2 || targets.length > SEGMENTS_MAX) return
+    this.#read.set(generation, 'nothing')
+    if (targets.length < 2) return
     // Numbers move on as a live playlist drops its oldest, so that what was watched is found again by name.
     const places = new Map(targets.map((target, index) => [target, index]))
     const watched = new Set<number>()
@@ -67,7 +78,12 @@ export class Prefetch {
       if (place !== undefined) watched.add(place)
     }
     const site = siteOf(exchange)
-    this.#playlists.set(exchange.key, { site, targets, watched })
+    const chars = targets.reduce((sum, target) => sum + site.length + target.length, 0)
+    const followed = { site, chars, targets, watched }
+    this.#read.set(generation, followed)
+    this.#playlists.set(exchange.key, followed)
+    this.#chars += chars
+    this.#targets += targets.length
     for (const [target, index] of places)
       this.#segments.set(site + target, { playlist: exchange.key, index })
     this.#bound()
@@ -141,23 +157,29 @@ export class Prefetch {
   }
 
   #bound(): void {
-    while (this.#playlists.size > PLAYLISTS_MAX || this.#segments.size > SEGMENTS_MAX) {
+    while (
+      this.#playlists.size > PLAYLISTS_MAX ||
+      this.#targets > SEGMENTS_MAX ||
+      this.#chars > ADDRESS_CHARS_MAX
+    ) {
       const [oldest] = this.#playlists
       if (!oldest) return
       this.#forget(...oldest)
     }
   }
 
-  #forget(key: string, { site, targets }: Followed): void {
+  #forget(key: string, { site, chars, targets }: Followed): void {
     this.#playlists.delete(key)
+    this.#chars -= chars
+    this.#targets -= targets.length
     for (const target of targets)
       if (this.#segments.get(site + target)?.playlist === key) this.#segments.delete(site + target)
   }
 }
 
-/** Addresses of one host name in one distribution begin with this. */
-function siteOf({ distribution, headers }: Exchange): string {
-  return `${distribution.id}\n${fieldLine(headers, 'host') ?? ''}\n`
+/** Addresses in one distribution begin with this; its hosts share what is stored, unless the key names them. */
+function siteOf({ distribution }: Exchange): string {
+  return `${distribution.id}\n`
 }
 
 const OF_ONE_REQUEST = /^(?:range|if-.*)$/
@@ -194,10 +216,15 @@ function segmentsOf(text: string, { path, query }: Exchange): readonly string[] 
   if (playlist.kind !== 'media') return []
   const base = new URL(`http://host.invalid${path}${query === '' ? '' : `?${query}`}`)
   const targets = new Set<string>()
+  let chars = 0
   for (const { uri } of playlist.segments) {
     if (uri === undefined || !URL.canParse(uri, base)) continue
     const url = new URL(uri, base)
-    if (url.host === base.host) targets.add(`${url.pathname}${url.search}`)
+    if (url.host !== base.host) continue
+    const target = `${url.pathname}${url.search}`
+    chars += target.length
+    if (chars > PLAYLIST_CHARS_MAX || targets.size === SEGMENTS_MAX) return []
+    targets.add(target)
   }
   return [...targets]
 }

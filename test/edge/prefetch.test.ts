@@ -94,3 +94,24 @@ test('text that is no playlist is left alone', async () => {
   edge = await startEdge({ origins: [origin] })
   expect((await edge.ask('/a.m3u8')).text).toBe('not a playlist')
 })
+
+test('a playlist whose addresses would fill memory is served, and not followed', async () => {
+  const names = Array.from({ length: 20_000 }, (_, i) => `s${i}`)
+  const origin = scriptedOrigin('site', ({ path }) =>
+    path.endsWith('.m3u8')
+      ? message(200, TYPE, playlist(names))
+      : message(200, { 'cache-control': 'max-age=60' }, text('segment')),
+  )
+  edge = await startEdge({ origins: [origin] })
+  const folder = `/${'f'.repeat(1000)}`
+  for (const name of ['main.m3u8', 's0', 's1', 's3']) await edge.ask(`${folder}/${name}`)
+  expect(origin.requests).toHaveLength(4)
+})
+
+test('a playlist that is served again and again is followed still', async () => {
+  const origin = film(6)
+  edge = await startEdge({ origins: [origin] })
+  for (const name of ['main.m3u8', 's0.ts', 'main.m3u8', 's1.ts', 'main.m3u8'])
+    await edge.ask(`/f/${name}`)
+  await vi.waitUntil(() => origin.requests.some(({ path }) => path === '/f/s2.ts'))
+})
