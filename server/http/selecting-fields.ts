@@ -8,6 +8,8 @@ const PREFERENCES: ReadonlySet<string> = new Set([
   'accept-encoding',
   'accept-language',
 ])
+/** No lists: a comma and the space around it are part of what they say. */
+const VERBATIM: ReadonlySet<string> = new Set(['authorization', 'cookie', 'user-agent'])
 const LONGEST = 1024
 
 /**
@@ -25,8 +27,10 @@ export function selectingFields(headers: Fields): Fields {
 
 /** One field of these. */
 export function selectingValue(name: string, line: string): string {
-  if (line.length > LONGEST) return line
+  if (line.length > LONGEST || VERBATIM.has(name)) return line
   if (!PREFERENCES.has(name)) return /[\s,]/.test(line) ? listMembers(line).join(',') : line
+  // What is quoted may mean something else in upper case.
+  if (line.includes('"')) return listMembers(line).join(',')
   return listMembers(line.toLowerCase())
     .map(readPreference)
     .sort((a, b) => b.weight - a.weight || (a.text < b.text ? -1 : a.text > b.text ? 1 : 0))

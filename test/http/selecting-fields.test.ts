@@ -23,6 +23,9 @@ describe('fields that select', () => {
     ['foo', 'a', 'A'],
     ['foo', '"a,  b"', '"a, b"'],
     ['accept', 'text/html;level=1', 'text/html'],
+    ['accept', 'a/b;p="A"', 'a/b;p="a"'],
+    ['cookie', 'a=1,2', 'a=1, 2'],
+    ['authorization', 'X a,b', 'X a, b'],
   ])('%s: %s is another one than %s', (name, a, b) => {
     expect(selectingValue(name, a)).not.toBe(selectingValue(name, b))
   })
