@@ -5,7 +5,7 @@ import type { FastAnswer, FastPath } from './fast-path.ts'
 import { HEAD_BYTES_MAX } from './request-head.ts'
 
 export interface FastDeps {
-  readonly path: FastPath
+  readonly path: Pick<FastPath, 'find'>
   readonly nextId: () => string
   /** Milliseconds: a viewer that takes no byte for so long is cut. */
   readonly stuckMs: number
@@ -21,6 +21,11 @@ export interface FastDeps {
 /** Head and body go as one buffer up to this size: one write costs less than two. */
 const JOINED_BYTES_MAX = 16 * 1024
 
+export interface FastConnection {
+  /** Ends it: at once between two answers, else behind the one that is under way. */
+  end(): void
+}
+
 /**
  * Answers hits on a connection itself, and hands it to `handOver` with the bytes of the first request that is none; from then on node's
  * HTTP server has it.
@@ -29,7 +34,7 @@ export function serveFast(
   socket: Socket,
   deps: FastDeps,
   handOver: (socket: Socket) => void,
-): void {
+): FastConnection {
   let answering = false
   let answered = false
   let ended = false
@@ -46,6 +51,8 @@ export function serveFast(
     socket.resume()
   }
   const onData = (chunk: Buffer) => {
+    // No answer follows once this side has ended.
+    if (ended && !answering) return
     // The next request came before this answer was out: it waits in the socket.
     if (answering) {
       socket.pause()
@@ -68,7 +75,11 @@ export function serveFast(
     answering = false
     if (socket.destroyed) return
     if (ended) socket.end()
-    else if (socket.isPaused()) socket.resume()
+    if (socket.isPaused()) socket.resume()
+  }
+  const end = () => {
+    ended = true
+    if (!answering) socket.destroySoon()
   }
   const onEnd = () => {
     ended = true
@@ -82,6 +93,7 @@ export function serveFast(
   socket.on('timeout', onTimeout)
   socket.on('error', onError)
   socket.setTimeout(deps.firstMs)
+  return { end }
 }
 
 /** True when all of it went out at once; else `over` is called when it has, or the viewer has gone. */

@@ -24,7 +24,6 @@ interface Known {
   readonly request: RequestHead
   readonly exchange: Exchange
   readonly distributions: readonly Distribution[]
-  object: StoredObject | undefined
   facts: StoredObject['facts'] | undefined
   /** What `head` was written for. */
   age: number
@@ -32,8 +31,9 @@ interface Known {
   head: string
 }
 
-/** Requests remembered by their bytes; each is at most some kilobytes. */
+/** Requests remembered by their bytes, and how many bytes all of them may have. */
 const KNOWN_MAX = 4096
+const KNOWN_BYTES_MAX = 4 * 1024 * 1024
 const CACHE = 'nearcast'
 
 /**
@@ -43,6 +43,7 @@ const CACHE = 'nearcast'
 export class FastPath {
   readonly #context: EdgeContext
   readonly #known = new Map<string, Known>()
+  #knownBytes = 0
 
   constructor(context: EdgeContext) {
     this.#context = context
@@ -53,7 +54,7 @@ export class FastPath {
     const { cache, clock, state } = this.#context.deps
     let known = this.#known.get(bytes)
     if (known && known.distributions !== state().distributions) {
-      this.#known.delete(bytes)
+      this.#forget(bytes)
       known = undefined
     }
     const found = known ?? this.#match(bytes)
@@ -77,7 +78,6 @@ export class FastPath {
     const age = Math.floor(decision.age)
     const ttl = Math.ceil(decision.ttlSeconds)
     if (found.facts !== facts || found.age !== age || found.ttl !== ttl) {
-      found.object = object
       found.facts = facts
       found.age = age
       found.ttl = ttl
@@ -104,7 +104,6 @@ export class FastPath {
       request,
       exchange,
       distributions,
-      object: undefined,
       facts: undefined,
       age: -1,
       ttl: -1,
@@ -113,12 +112,16 @@ export class FastPath {
   }
 
   #remember(bytes: string, known: Known): void {
-    if (this.#known.size >= KNOWN_MAX)
-      for (const oldest of this.#known.keys()) {
-        this.#known.delete(oldest)
-        break
-      }
     this.#known.set(bytes, known)
+    this.#knownBytes += bytes.length
+    for (const oldest of this.#known.keys()) {
+      if (this.#known.size <= KNOWN_MAX && this.#knownBytes <= KNOWN_BYTES_MAX) return
+      this.#forget(oldest)
+    }
+  }
+
+  #forget(bytes: string): void {
+    if (this.#known.delete(bytes)) this.#knownBytes -= bytes.length
   }
 
   #sources(): Parameters<typeof sourceOf>[0] {

@@ -138,7 +138,7 @@ export function sourceOf(
   if (!generation.rangeable || generation.etag === undefined) return undefined
   const ask = (headers: Fields, signal: AbortSignal) =>
     askOrigin(originFetch(exchange, { method: 'GET', headers, signal, minChange: deps.position() }))
-  return rangeSource(ask, generation.etag)
+  return rangeSource(ask, generation.etag, generation.size)
 }
 
 /** A whole answer: kept and filled from its body, or passed. */

@@ -8,7 +8,7 @@ import type { ErrorCode } from '../lib/errors.ts'
 /** A viewer's request and where it leads. */
 export interface Exchange {
   readonly method: string
-  /** As the viewer sent it, percent-encoded; the default root object in place of `/`. */
+  /** Percent-encoded in its one spelling (RFC 3986 §6.2.2); the default root object in place of `/`. */
   readonly path: string
   readonly query: string
   readonly headers: Fields
@@ -66,13 +66,18 @@ export function matchRequest(input: MatchInput): Match {
   const { query } = target
   const unfit = unfitPath(target.path)
   if (unfit) return refuse('bad-request', unfit)
+  const asked = normalPath(target.path)
   const host = target.host ?? hostOf(input.headers)
   const distribution = findDistribution(input.distributions, host)
   if (!distribution) return refuse('not-found', 'no distribution has this host name')
   const root = distribution.defaultRootObject
-  const path = target.path === '/' && root !== '' ? `/${root.replace(/^\//, '')}` : target.path
+  const path = asked === '/' && root !== '' ? `/${root.replace(/^\//, '')}` : asked
   const behavior = findBehavior(distribution, path)
   if (!behavior) return refuse('not-found', 'no behavior of this distribution has this path')
+  // Many origins take these for one slash, and so would answer past the behavior that is meant for the path.
+  const meant = path.replaceAll(/(?:\/|\\|%2F|%5C)+/g, '/')
+  if (meant !== path && findBehavior(distribution, meant) !== behavior)
+    return refuse('bad-request', `the path may mean ${meant}, which another behavior answers`)
   const origin = input.origins(behavior.origin)
   if (!origin) return refuse('unavailable', `origin ${behavior.origin} is not there`)
   return allowed(input, { distribution, behavior, origin, path, query })
@@ -150,10 +155,23 @@ function forwardedOf(
   const forwarded = forwardedFields(behavior, method, headers)
   if (direct || (behavior.key.headers === 'none' && behavior.semantics === 'cloudfront'))
     return forwarded
+  const { headers: keyed } = behavior.key
+  const named = keyed === 'none' || keyed === 'all' ? [] : keyed.map((name) => name.toLowerCase())
   return Object.fromEntries(
-    Object.entries(forwarded).filter(([name]) => !ASKED_BY_THE_EDGE.has(name)),
+    Object.entries(forwarded).filter(
+      ([name]) =>
+        !ASKED_BY_THE_EDGE.has(name) &&
+        (keyed === 'all' || named.includes(name) || !SAID_BY_PROXIES.test(name)),
+    ),
   )
 }
+
+/**
+ * Origins believe these of a proxy in front of them and never name them in Vary: from a viewer they would put another host, path or
+ * method into what is stored for all. They go along only where the key names them.
+ */
+const SAID_BY_PROXIES =
+  /^(?:forwarded|x-forwarded(?:-.*)?|x-(?:original|rewrite)-(?:url|host)|x-(?:host|http-host-override|real-ip|client-ip|cluster-client-ip)|true-client-ip|x-http-method(?:-override)?|x-method-override|x-envoy-original-path|x-nearcast-.*)$/
 
 const ASKED_BY_THE_EDGE: ReadonlySet<string> = new Set([
   'if-match',
@@ -187,8 +205,7 @@ function splitTarget(
 }
 
 /**
- * Paths that tiers could read differently are refused rather than repaired: the same bytes decide behavior, key, signature and what the
- * origin gets.
+ * Paths that tiers could read differently are refused rather than repaired: the same bytes decide behavior, key and what the origin gets.
  */
 function unfitPath(path: string): string | undefined {
   if (!SUSPECT.test(path)) return undefined
@@ -200,6 +217,15 @@ function unfitPath(path: string): string | undefined {
 }
 
 const SUSPECT = /%|\/\.|\\/
+
+/** RFC 3986 §6.2.2: the one spelling of a path, for matching, key and origin alike; what may stand as it is does, hex digits are upper case. */
+function normalPath(path: string): string {
+  if (!path.includes('%')) return path
+  return path.replaceAll(/%[0-9a-f]{2}/gi, (escape) => {
+    const character = String.fromCharCode(Number.parseInt(escape.slice(1), 16))
+    return /[A-Za-z0-9._~-]/.test(character) ? character : escape.toUpperCase()
+  })
+}
 
 function stripped(path: string, strip: string): string {
   if (strip === '' || !path.startsWith(strip)) return path

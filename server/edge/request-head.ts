@@ -13,8 +13,9 @@ export interface RequestHead {
 export const HEAD_BYTES_MAX = 4096
 
 // RFC 9112 §3, §5 without what is lenient, obsolete or rare there: visible ASCII, one space, CR LF, no folding.
+// One class for a value and the space around it: two of them would be tried in every division of many spaces.
 const HEAD =
-  /^GET (\/[!"$-~]*) HTTP\/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[ \t]*[ -~]*\r\n){1,64})\r\n$/
+  /^GET (\/[!"$-~]*) HTTP\/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~]*\r\n){1,64})\r\n$/
 // RFC 3986 §3.2.2, with a port; names and addresses only.
 const HOST = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/
 /** What these ask for is more than a whole answer on this connection. */

@@ -140,14 +140,17 @@ export function flatten(
   for (const [name, value] of Object.entries(fields)) {
     if (REWRITTEN.has(name) || omit.includes(name)) continue
     const shown = shownName(name)
-    if (typeof value === 'string') flat.push(shown, value)
-    else for (const one of value) flat.push(shown, one)
+    for (const one of typeof value === 'string' ? [value] : value)
+      if (FIELD_VALUE.test(one)) flat.push(shown, one)
   }
   if (open && fields['access-control-allow-origin'] === undefined) flat.push(...CORS)
   const via = fieldLine(fields, 'via')
   flat.push('Via', via === undefined ? '1.1 nearcast' : `${via}, 1.1 nearcast`)
   return flat
 }
+
+// RFC 9110 §5.5, as Latin-1: any other character would lose its upper half on the wire, and could become a line end.
+const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 
 const CORS = [
   'Access-Control-Allow-Origin',
@@ -156,10 +159,11 @@ const CORS = [
   'Age, Date, Content-Length, Content-Range',
 ]
 
-/** Missing bytes of a generation, asked from its origin by range under the same etag. */
+/** Missing bytes of a generation, asked from its origin by range under the same etag; one of another length is another one. */
 export function rangeSource(
   fetch: (headers: Fields, signal: AbortSignal) => Promise<OriginMessage>,
   etag: string,
+  size: number | undefined,
 ): Source {
   const tag = formatEntityTag(etag)
   return {
@@ -173,9 +177,11 @@ export function rangeSource(
         throw error
       }
       const { status, headers, body } = message
-      const same = fieldLine(headers, 'etag') === tag
-      const first =
-        status === 206 ? parseContentRange(fieldLine(headers, 'content-range'))?.range.start : 0
+      const part =
+        status === 206 ? parseContentRange(fieldLine(headers, 'content-range')) : undefined
+      const first = status === 206 ? part?.range.start : 0
+      const length = status === 206 ? part?.size : bodySize(message)
+      const same = fieldLine(headers, 'etag') === tag && (length ?? size) === size
       if ((status === 206 || status === 200) && same && first !== undefined)
         return { start: first, body: bodyChunks(body) }
       await dropBody(body)
