@@ -1,9 +1,10 @@
 import { join } from 'node:path'
 import { findProjectRoot } from './config/defaults.ts'
+import type { Config } from './config/config.ts'
 import { exportConfig } from './config/export-config.ts'
 import type { ChangeLog, ChangePosition } from './control/change-log.ts'
 import { followerLog } from './control/follower-log.ts'
-import type { HealthReport, StreamReport } from './control/services.ts'
+import type { EdgeReport, HealthReport, StreamReport } from './control/services.ts'
 import { type Control, startControl } from './control/start-control.ts'
 import { InvalidationIndex } from './distribution/invalidation-index.ts'
 import { explainUrl } from './edge/explain.ts'
@@ -58,9 +59,7 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
       cache: () => (workers ? sum([{ ...cache.stats() }, workers.cache()]) : cache.stats()),
       edges: () => [
         { id: sources.edgeId, seq: appliedSeq(sources, workers), self: true },
-        ...config.edges
-          .filter(({ id }) => id !== sources.edgeId)
-          .map(({ id, url }) => ({ id, url, self: false })),
+        ...otherEdges(config, sources),
       ],
       previewInvalidation: (names, options) =>
         workers?.preview(names, options.examples) ??
@@ -107,8 +106,19 @@ function settledIn(workers: Workers, log: ChangeLog): ChangeLog {
   }
 }
 
+/** Those that the configuration names, then others that speak. */
+function otherEdges({ edges }: Config, sources: Sources): readonly EdgeReport[] {
+  const said = sources.edgePositions?.of(positionOf(sources).epoch) ?? new Map<string, number>()
+  const named = edges.filter(({ id }) => id !== sources.edgeId)
+  const known = new Set([sources.edgeId, ...named.map(({ id }) => id)])
+  return [
+    ...named.map(({ id, url }) => ({ id, url, seq: said.get(id), self: false })),
+    ...[...said].filter(([id]) => !known.has(id)).map(([id, seq]) => ({ id, seq, self: false })),
+  ]
+}
+
 /** Where this process stands, or the last of its workers. */
-function appliedSeq(sources: Sources, workers: Workers | undefined): number {
+export function appliedSeq(sources: Sources, workers: Workers | undefined): number {
   const { seq } = sources.state()
   const theirs = workers?.seq ?? seq
   return theirs < sources.toldSeq() ? theirs : seq

@@ -4,10 +4,12 @@ import type { Cache } from './cache/cache.ts'
 import type { Config } from './config/config.ts'
 import { findProjectRoot } from './config/defaults.ts'
 import { type ChangeLog, openChangeLog } from './control/change-log.ts'
+import { EdgePositions } from './control/edge-positions.ts'
 import { followChanges } from './control/follow-changes.ts'
 import { createStreamKey, listStreamKeys } from './control/stream-keys.ts'
 import { ControlState } from './distribution/control-state.ts'
 import type { Distribution } from './distribution/types.ts'
+import { type Acknowledging, acknowledgeApplied } from './edge/acknowledge-applied.ts'
 import { connectParent } from './edge/connect-parent.ts'
 import type { EdgeState } from './edge/edge-context.ts'
 import type { Origin } from './http/message.ts'
@@ -55,8 +57,11 @@ export interface Sources {
   readonly vod?: VodOrigin
   /** About how many watch each live stream here; the packager's own viewers are not among them. */
   readonly viewers?: () => Readonly<Record<string, number>>
-  /** What remote edges are given. */
-  readonly face?: Pick<OriginFaceDeps, 'origins' | 'tail' | 'changes'>
+  /** What remote edges are given, and what they say in return. */
+  readonly face?: Pick<OriginFaceDeps, 'origins' | 'tail' | 'changes' | 'applied'>
+  readonly edgePositions?: EdgePositions
+  /** Tells the parent how far this edge is; closed by the caller. */
+  tellParent?(from: { readonly by: string; readonly seq: () => number }): Acknowledging
   /** What is wrong with the buckets, one sentence each. */
   checkBuckets(signal: AbortSignal): Promise<readonly string[]>
   /** Live windows are written down; nothing is packaged after it. */
@@ -91,6 +96,7 @@ export async function openLocalSources(base: Base): Promise<Sources> {
     configured.update(control.snapshot().origins)
   })
 
+  const edgePositions = new EdgePositions(clock)
   const registry = new StreamRegistry(clock, random)
   const live = await createLivePackager({
     ...base,
@@ -114,10 +120,12 @@ export async function openLocalSources(base: Base): Promise<Sources> {
     vod,
     ingest: { registry, live, keys: () => listStreamKeys(changes) },
     state: () => stateOf(control, changes.position.epoch),
+    edgePositions,
     face: {
       origins: () => [...builtIn.values(), ...configured.list()],
       tail: (name, signal) => live.tail(name, signal),
       changes: (after, signal) => followChanges(changes, () => config.distributions, after, signal),
+      applied: (said, leaving) => edgePositions.take(said, leaving),
     },
     checkBuckets: (signal) => configured.checkBuckets(signal),
     save: () => live.save(),
@@ -212,6 +220,13 @@ export async function openRemoteSources(base: RemoteBase, remote: Remote): Promi
     control: () => control,
     toldSeq: () => control.seq,
     state: () => stateOf(control, epoch),
+    tellParent: ({ by, seq }) =>
+      acknowledgeApplied({
+        ...base,
+        position: () => (epoch === '' ? undefined : `${epoch}:${seq()}`),
+        send: (at, leaving, signal) =>
+          parent.acknowledge({ edge: remote.edgeId, by, at, leaving }, signal),
+      }),
     checkBuckets: async () => [],
     save: async () => {},
     close: async () => {

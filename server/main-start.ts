@@ -4,6 +4,7 @@ import { openSecrets, type ReadyFile, removeReady, writeReady } from './config/d
 import { refuseSecondServer } from './config/find-ready.ts'
 import { notesOn } from './config/notes.ts'
 import type { Distribution } from './distribution/types.ts'
+import type { Acknowledging } from './edge/acknowledge-applied.ts'
 import type { SessionInfo } from './ingest/session-state.ts'
 import { createKeyResolver } from './ingest/stream-keys.ts'
 import { startRtmpListener } from './ingest/rtmp-listener.ts'
@@ -11,8 +12,8 @@ import { type Clock, systemClock } from './lib/clock.ts'
 import { describeError, NearcastError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { Metrics } from './lib/metrics.ts'
-import { systemRandom } from './lib/random.ts'
-import { startControlRole } from './main-control.ts'
+import { readableToken, systemRandom } from './lib/random.ts'
+import { appliedSeq, startControlRole } from './main-control.ts'
 import { type Base, openLocalSources, openRemoteSources, type Sources } from './main-sources.ts'
 import { openResting } from './main-resting.ts'
 import { readVersion } from './main-version.ts'
@@ -70,9 +71,16 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
     await Promise.all(doors.splice(0).map(close))
     for (const one of closers.splice(0).reverse()) await close(one)
   }
+  let workers: Workers | undefined
+  let telling: Acknowledging | undefined
   try {
     const sources: Sources =
-      config.role === 'edge' ? await openParent(base) : await openLocalSources(base)
+      config.role === 'edge'
+        ? await openParent(base, (seq) => {
+            if (workers) void workers.settled(seq).then(() => telling?.changed())
+            else telling?.changed()
+          })
+        : await openLocalSources(base)
     closers.push(() => sources.close())
 
     const listeners: Record<string, string> = {}
@@ -102,7 +110,6 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
       doors.push(() => face.close())
       listeners['origin'] = addressOf('http', config.origin.host, face.port)
     }
-    let workers: Workers | undefined
     if (config.role === 'all' || config.role === 'edge') {
       const viewers = await openViewers({
         ...base,
@@ -116,6 +123,12 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
       doors.push(() => viewers.close(HTTP_GRACE_MS))
       workers = viewers.workers
     }
+    telling = sources.tellParent?.({
+      by: readableToken(random, PROCESS_LENGTH),
+      seq: () => appliedSeq(sources, workers),
+    })
+    telling?.changed()
+    closers.push(() => telling?.close())
     const control = await startControlRole({
       ...base,
       sources,
@@ -161,10 +174,10 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
   }
 }
 
-async function openParent(base: Base): Promise<Sources> {
+async function openParent(base: Base, onApplied: (seq: number) => void): Promise<Sources> {
   const { parent, edges } = base.config
   if (!parent) throw new NearcastError('config-invalid', 'parent: is missing')
-  return openRemoteSources(base, { ...parent, edgeId: edges[0]?.id ?? 'edge' })
+  return openRemoteSources(base, { ...parent, onApplied, edgeId: edges[0]?.id ?? 'edge' })
 }
 
 function warningsOf(workers: Workers | undefined): readonly string[] {
@@ -176,6 +189,8 @@ function warningsOf(workers: Workers | undefined): readonly string[] {
 type Close = () => Promise<void> | void
 
 const HTTP_GRACE_MS = 4000
+/** Of the name by which a parent tells processes of one edge apart. */
+const PROCESS_LENGTH = 12
 
 function startDemo(
   ready: ReadyFile,

@@ -38,6 +38,16 @@ export interface Parent {
     after: { readonly epoch: string; readonly seq: number } | undefined,
     signal: AbortSignal,
   ): AsyncIterable<ChangesHeader | Change>
+  /** Says that the changes up to `EPOCH:SEQ` are in force at an edge, or that it leaves; `by` names its process. */
+  acknowledge(
+    said: {
+      readonly edge: string
+      readonly by: string
+      readonly at: string
+      readonly leaving: boolean
+    },
+    signal: AbortSignal,
+  ): Promise<void>
   /** Breaks every request, tail and change stream. */
   close(): Promise<void>
 }
@@ -72,6 +82,17 @@ export function connectParent(deps: ParentDeps): Parent {
     },
     followChanges: (after, signal) =>
       followParent(wire, deps, after, AbortSignal.any([signal, closed.signal])),
+    acknowledge: async ({ edge, by, at, leaving }, signal) => {
+      const path = `/v1/edges/${encodeURIComponent(edge)}/applied?at=${at}&by=${by}`
+      const answer = await wire.send({
+        method: leaving ? 'DELETE' : 'PUT',
+        path,
+        headers: {},
+        body: null,
+        signal,
+      })
+      await answer.body.dump()
+    },
     close: async () => {
       closed.abort(new NearcastError('unavailable', 'the edge is stopping'))
       await wire.close()

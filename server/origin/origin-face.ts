@@ -15,6 +15,12 @@ import { listen } from '../lib/listen.ts'
 import type { Log } from '../lib/log.ts'
 import { listenOnSocket } from './listen-on-socket.ts'
 import {
+  type AppliedByEdge,
+  type FollowedPosition,
+  parseMatched,
+  parseTarget,
+} from './read-target.ts'
+import {
   headText,
   pourFrames,
   pourLines,
@@ -22,12 +28,6 @@ import {
   writeInformational,
   writeMessage,
 } from './write-answer.ts'
-
-/** A place in the change log: what the follower has seen already. */
-export interface FollowedPosition {
-  readonly epoch: string
-  readonly seq: number
-}
 
 export interface OriginFaceDeps {
   readonly host: string
@@ -48,6 +48,8 @@ export interface OriginFaceDeps {
     after: FollowedPosition | undefined,
     signal: AbortSignal,
   ) => AsyncIterable<object>
+  /** Told what an edge has applied; not asked for where nobody wants to know. */
+  readonly applied?: ((said: AppliedByEdge, leaving: boolean) => void) | undefined
   readonly clock: Clock
   readonly log: Log
 }
@@ -175,6 +177,16 @@ class Face {
         await pourLines(response, untilAborted(changes, streaming), this.#deps.clock)
         return
       }
+      case 'applied': {
+        if (request.method !== 'PUT' && request.method !== 'DELETE')
+          throw new NearcastError(
+            'method-not-allowed',
+            'an edge says what it applied with PUT, and DELETE when it leaves',
+          )
+        this.#deps.applied?.(target.said, request.method === 'DELETE')
+        response.writeHead(204).end()
+        return
+      }
       case 'origin': {
         const onInformational = (status: number, headers: Fields) =>
           writeInformational(response, status, headers)
@@ -256,49 +268,6 @@ class Face {
   }
 }
 
-type Target =
-  | { readonly kind: 'origins' }
-  | { readonly kind: 'changes'; readonly after: FollowedPosition | undefined }
-  | { readonly kind: 'tail'; readonly name: string }
-  | {
-      readonly kind: 'origin'
-      readonly id: string
-      readonly path: string
-      readonly query: string
-    }
-
-/** What a request line of this wire asks for; throws `not-found` or `bad-request`. */
-export function parseTarget(url: string): Target {
-  const mark = url.indexOf('?')
-  const path = mark === -1 ? url : url.slice(0, mark)
-  const query = mark === -1 ? '' : url.slice(mark + 1)
-  if (path === '/v1/origins') return { kind: 'origins' }
-  if (path === '/v1/changes') return { kind: 'changes', after: parseAfter(query) }
-  const tail = /^\/v1\/live\/([^/]+)\/tail$/.exec(path)
-  if (tail?.[1] !== undefined) return { kind: 'tail', name: decode(tail[1]) }
-  const origin = /^\/v1\/o\/([^/]+)(\/.*)$/.exec(path)
-  if (origin?.[1] !== undefined && origin[2] !== undefined)
-    return { kind: 'origin', id: decode(origin[1]), path: origin[2], query }
-  throw new NearcastError('not-found', `${path.slice(0, 200)} is no address of an origin`)
-}
-
-function parseAfter(query: string): FollowedPosition | undefined {
-  const after = new URLSearchParams(query).get('after')
-  if (after === null || after === '') return undefined
-  const match = /^([a-z0-9]{1,64}):(\d{1,15})$/.exec(after)
-  if (match?.[1] === undefined)
-    throw new NearcastError('bad-request', `after=${after.slice(0, 100)} is not EPOCH:SEQ`)
-  return { epoch: match[1], seq: Number(match[2]) }
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    throw new NearcastError('bad-request', `${text.slice(0, 100)} is not percent-encoded UTF-8`)
-  }
-}
-
 function readRequest(
   request: IncomingMessage,
   target: { readonly path: string; readonly query: string },
@@ -319,13 +288,6 @@ function readRequest(
     minChange: headerText(minChange),
     matched: parseMatched(headerText(matched)),
   }
-}
-
-/** `DISTRIBUTION PATH`; undefined for anything else. */
-export function parseMatched(text: string | undefined): OriginRequest['matched'] {
-  const match = /^([\w-]{1,64}) (\/.*)$/.exec(text ?? '')
-  if (match?.[1] === undefined || match[2] === undefined) return undefined
-  return { distribution: match[1], path: match[2] }
 }
 
 function definedFields(headers: IncomingMessage['headers']): Fields {

@@ -518,3 +518,20 @@ describe('a live tail', () => {
     await ended.promise
   })
 })
+
+describe('what an edge has applied', () => {
+  it('is told to whoever wants to know, and to nobody without the token', async () => {
+    const said: unknown[] = []
+    const { parent, url } = await startPair({ applied: (one) => said.push(one) })
+    const { signal } = new AbortController()
+    await parent.acknowledge({ edge: 'perth', by: 'a1', at: 'e1:12', leaving: false }, signal)
+    expect(said).toEqual([{ edge: 'perth', process: 'a1', epoch: 'e1', seq: 12 }])
+    const path = `${url}/v1/edges/perth/applied?at=e1:13&by=a1`
+    expect((await fetch(path, { method: 'PUT' })).status).toBe(401)
+    const headers = { 'nearcast-token': 'secret' }
+    expect((await fetch(path, { headers })).status).toBe(405)
+    const wrong = path.replace('e1:13', '13')
+    expect((await fetch(wrong, { method: 'PUT', headers })).status).toBe(400)
+    expect(said).toHaveLength(1)
+  })
+})

@@ -5,7 +5,7 @@ import { readBeatFrames, writeBeatFrame } from '../../server/lib/beat-frames.ts'
 import { collect } from '../../server/lib/bytes.ts'
 import { NearcastError } from '../../server/lib/errors.ts'
 import { readLines } from '../../server/lib/read-lines.ts'
-import { parseMatched, parseTarget } from '../../server/origin/origin-face.ts'
+import { parseMatched, parseTarget } from '../../server/origin/read-target.ts'
 import { FUZZ_RUNS } from '../support/fuzz-runs.ts'
 
 async function* pieces(bytes: Uint8Array, sizes: readonly number[]) {
