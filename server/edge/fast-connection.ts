@@ -101,18 +101,18 @@ function sendAnswer(socket: Socket, deps: FastDeps, answer: FastAnswer, over: ()
   const id = deps.nextId()
   const head = `${answer.head}${id}\r\n\r\n`
   const { generation } = answer.object
-  const first = answer.size === 0 ? undefined : generation.sliceAt(0)
+  const { start, end } = answer
+  const first = end === start ? undefined : generation.sliceAt(start)
   first?.touch()
-  if (!first || first.filled >= answer.size) {
-    const flowing = writeWhole(socket, head, first?.bytes.subarray(0, answer.size))
-    if (flowing) {
-      deps.done(recordOf(socket, deps, answer, id, 0, answer.size, true))
+  const inHand = !first || first.end >= end
+  if (inHand) {
+    const body = first?.bytes.subarray(start - first.start, end - first.start)
+    if (writeWhole(socket, head, body)) {
+      deps.done(recordOf(socket, deps, answer, id, 0, end - start, true))
       return true
     }
   }
-  void sendSlowly(socket, deps, answer, first && first.filled >= answer.size ? '' : head, id).then(
-    over,
-  )
+  void sendSlowly(socket, deps, answer, inHand ? '' : head, id).then(over)
   return false
 }
 
@@ -125,13 +125,14 @@ async function sendSlowly(
   id: string,
 ): Promise<void> {
   const began = deps.monotonic()
-  let sent = answer.size
+  const { start, end } = answer
+  let sent = end - start
   if (head === '') await drained(socket, deps)
   else {
-    const reader = answer.object.generation.read(0, answer.size, answer.source())
+    const reader = answer.object.generation.read(start, end, answer.source())
     sent = await sendReader(socket, deps, head, reader)
   }
-  const complete = sent === answer.size && !socket.destroyed
+  const complete = sent === end - start && !socket.destroyed
   const seconds = (deps.monotonic() - began) / 1000
   deps.done(recordOf(socket, deps, answer, id, seconds, sent, complete))
 }
@@ -139,7 +140,7 @@ async function sendSlowly(
 function recordOf(
   socket: Socket,
   deps: FastDeps,
-  { request: { target, headers } }: FastAnswer,
+  { status, request: { target, headers } }: FastAnswer,
   requestId: string,
   seconds: number,
   bytes: number,
@@ -152,14 +153,14 @@ function recordOf(
     method: 'GET',
     host: text(headers['host']),
     target,
-    status: 200,
+    status,
     bytes,
     seconds,
     result: 'Hit',
     complete,
     referer: text(headers['referer']),
     userAgent: text(headers['user-agent']),
-    range: '',
+    range: text(headers['range']),
     protocol: 'HTTP/1.1',
   }
 }

@@ -1,6 +1,7 @@
 import type { StoredObject } from '../cache/stored-object.ts'
 import type { Distribution } from '../distribution/types.ts'
 import { writeCacheStatus } from '../http/cache-status.ts'
+import { formatContentRange, parseRange } from '../http/range.ts'
 import type { Source } from '../cache/fill.ts'
 import { decide } from './decide.ts'
 import type { EdgeContext } from './edge-context.ts'
@@ -13,7 +14,10 @@ export interface FastAnswer {
   /** Status line and fields up to the request id's value. */
   readonly head: string
   readonly object: StoredObject
-  readonly size: number
+  readonly status: 200 | 206
+  /** First byte of the body in the object, and the one behind its last. */
+  readonly start: number
+  readonly end: number
   /** Where slices that are given up meanwhile are had again. */
   readonly source: () => Source | undefined
   readonly request: RequestHead
@@ -64,7 +68,9 @@ export class FastPath {
     const size = object?.generation.size
     if (!object || size === undefined) return undefined
     const { facts } = object
-    if (facts.status !== 200 || facts.failure || !object.generation.holds(0, size)) return undefined
+    if (facts.status !== 200 || facts.failure) return undefined
+    const part = partOf(request, size)
+    if (!part || !object.generation.holds(part.start, part.end)) return undefined
     const decision = decide({
       headers: request.headers,
       behavior: exchange.behavior,
@@ -81,12 +87,12 @@ export class FastPath {
       found.facts = facts
       found.age = age
       found.ttl = ttl
-      found.head = headOf(facts.flat, { age, ttl, size })
+      found.head = headOf(facts.flat, { age, ttl, size, part })
     }
     return {
       head: found.head,
       object,
-      size,
+      ...part,
       source: () => sourceOf(this.#sources(), exchange, object.generation),
       request,
     }
@@ -130,19 +136,47 @@ export class FastPath {
   }
 }
 
+interface Part {
+  readonly status: 200 | 206
+  readonly start: number
+  readonly end: number
+}
+
+/** What of `size` bytes is asked for; undefined for what is not one satisfiable range (RFC 9110 §14.2). */
+function partOf({ headers }: RequestHead, size: number): Part | undefined {
+  const range = headers['range']
+  if (range === undefined) return { status: 200, start: 0, end: size }
+  if (typeof range !== 'string') return undefined
+  const asked = parseRange(range, size)
+  const [one, ...others] = asked.kind === 'ranges' ? asked.ranges : []
+  return one && others.length === 0
+    ? { status: 206, start: one.start, end: one.end + 1 }
+    : undefined
+}
+
 /** As node:http writes it, so that nobody sees which way an answer went. */
 function headOf(
   flat: readonly string[],
-  { age, ttl, size }: { readonly age: number; readonly ttl: number; readonly size: number },
+  {
+    age,
+    ttl,
+    size,
+    part: { status, start, end },
+  }: { readonly age: number; readonly ttl: number; readonly size: number; readonly part: Part },
 ): string {
-  const lines = ['HTTP/1.1 200 OK']
-  for (let i = 0; i + 1 < flat.length; i += 2) lines.push(`${flat[i]}: ${flat[i + 1]}`)
+  const lines = [status === 200 ? 'HTTP/1.1 200 OK' : 'HTTP/1.1 206 Partial Content']
+  for (let i = 0; i + 1 < flat.length; i += 2)
+    if (status === 200 || flat[i] !== 'Content-Range') lines.push(`${flat[i]}: ${flat[i + 1]}`)
   const outcome = { kind: 'hit' } as const
   lines.push(
     `Cache-Status: ${writeCacheStatus({ cache: CACHE, outcome, ttl })}`,
     'X-Cache: Hit from nearcast',
     `Age: ${age}`,
-    `Content-Length: ${size}`,
+    `Content-Length: ${end - start}`,
+  )
+  if (status === 206)
+    lines.push(`Content-Range: ${formatContentRange({ start, end: end - 1 }, size)}`)
+  lines.push(
     'Accept-Ranges: bytes',
     'Connection: keep-alive',
     'Keep-Alive: timeout=65',

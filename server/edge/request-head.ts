@@ -18,7 +18,7 @@ const HEAD =
   /^GET (\/[!"$-~]*) HTTP\/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~]*\r\n){1,64})\r\n$/
 // RFC 3986 §3.2.2, with a port; names and addresses only.
 const HOST = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/
-/** What these ask for is more than a whole answer on this connection. */
+/** What these ask for is more than bytes on this connection. */
 const NOT_HERE: ReadonlySet<string> = new Set([
   'connection',
   'content-length',
@@ -28,7 +28,6 @@ const NOT_HERE: ReadonlySet<string> = new Set([
   'if-none-match',
   'if-range',
   'if-unmodified-since',
-  'range',
   'te',
   'trailer',
   'transfer-encoding',

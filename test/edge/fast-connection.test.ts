@@ -40,7 +40,7 @@ function halfHeld(source: Source): FastAnswer {
   const run = { start: 0, body: chunks('hello') }
   generation.fillFrom(run, 5, undefined, new AbortController())
   const request = { method: 'GET', target: '/', headers: {} } as const
-  return { head: HEAD, object, size: 10, source: () => source, request }
+  return { head: HEAD, object, status: 200, start: 0, end: 10, source: () => source, request }
 }
 
 async function* chunks(text: string): AsyncGenerator<Uint8Array> {
