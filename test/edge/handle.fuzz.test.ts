@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { objectStoreOrigin } from '../../server/edge/object-store-origin.ts'
 import { openFileStore } from '../../server/storage/file.ts'
-import { askServer, type EdgeFixture, startEdge } from '../support/edge-fixture.ts'
+import { type Answer, askServer, type EdgeFixture, startEdge } from '../support/edge-fixture.ts'
 import { FUZZ_RUNS } from '../support/fuzz-runs.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -36,17 +36,30 @@ const range = fc
   .tuple(fc.constantFrom('bytes=', 'bytes', 'items=', ''), fc.array(rangePart, { maxLength: 20 }))
   .map(([unit, parts]) => unit + parts.join(','))
 
+/** The one part of a 206, or the several of multipart/byteranges (RFC 9110 §14.6). */
+function partsOf({ headers, text }: Answer): readonly { range: string; text: string }[] {
+  const boundary = /boundary=(.+)$/.exec(String(headers['content-type']))?.[1]
+  if (boundary === undefined) return [{ range: String(headers['content-range']), text }]
+  const parts = text.split(`--${boundary}`)
+  expect(parts.at(-1)).toBe('--\r\n')
+  expect(parts.length).toBeGreaterThan(3)
+  return parts.slice(1, -1).map((part) => ({
+    range: /^Content-Range: (.*)\r$/m.exec(part)?.[1] ?? '',
+    text: part.slice(part.indexOf('\r\n\r\n') + 4, -2),
+  }))
+}
+
 test('whatever the Range says, the answer is a true part of the file, the file, or 416', async () => {
   await fc.assert(
     fc.asyncProperty(range, async (value) => {
       const answer = await edge.ask('/a/b.txt', { headers: { range: value } })
       expect([200, 206, 416]).toContain(answer.status)
       if (answer.status === 200) expect(answer.text).toBe(INSIDE)
-      if (answer.status === 206) {
-        const [, start, end] =
-          /^bytes (\d+)-(\d+)\/30$/.exec(String(answer.headers['content-range'])) ?? []
-        expect(answer.text).toBe(INSIDE.slice(Number(start), Number(end) + 1))
-      }
+      if (answer.status === 206)
+        for (const { range: part, text } of partsOf(answer)) {
+          const [, start, end] = /^bytes (\d+)-(\d+)\/30$/.exec(part) ?? []
+          expect(text).toBe(INSIDE.slice(Number(start), Number(end) + 1))
+        }
     }),
     { numRuns: FUZZ_RUNS },
   )
