@@ -52,12 +52,11 @@ export class FilmShelf {
     return this.#films.size
   }
 
-  /** The film as the object is now. Throws what `readFilm` throws. */
-  async current(key: string, signal: AbortSignal): Promise<Film> {
+  /** The film as the object was within `checkedMs`. Throws what `readFilm` throws. */
+  async current(key: string, signal: AbortSignal, checkedMs = CHECKED_MS): Promise<Film> {
     const { clock, store } = this.#options
     const shelved = this.#films.get(key)
-    if (shelved && clock.monotonic() - shelved.checkedAt < CHECKED_MS)
-      return this.#use(key, shelved)
+    if (shelved && clock.monotonic() - shelved.checkedAt < checkedMs) return this.#use(key, shelved)
     if (shelved) {
       const info = await withDeadline(clock, STAT_DEADLINE_MS, key, signal, (deadline) =>
         store.stat(key, deadline),
@@ -75,7 +74,8 @@ export class FilmShelf {
   async version(key: string, hash: string, signal: AbortSignal): Promise<Film> {
     const shelved = this.#films.get(key)
     if (shelved?.film.hash === hash) return this.#use(key, shelved)
-    const film = await this.current(key, signal)
+    // Another server may have seen a newer version first.
+    const film = await this.current(key, signal, 0)
     if (film.hash !== hash) {
       throw new NearcastError(
         'media-replaced',

@@ -97,7 +97,7 @@ async function fetchVod(context: Context, request: OriginRequest): Promise<Origi
         path: request.path,
         error: error.message,
       })
-    return refusal(error)
+    return refusal(error, request.method)
   }
   // Thrown, which shows browsers a page: people come here who take this for the address of a film to watch.
   throw new NearcastError(
@@ -187,15 +187,20 @@ function response(status: number, headers: Fields, body: Body): OriginMessage {
   return { kind: 'message', status, headers, body }
 }
 
-function refusal(error: NearcastError): OriginMessage {
+function refusal(error: NearcastError, method: string): OriginMessage {
   const body = Buffer.from(JSON.stringify({ code: error.code, message: publicSentence(error) }))
   const headers = {
     'content-type': 'application/json',
     'content-length': String(body.length),
-    'cache-control': error.status < 500 ? REFUSAL_CACHING : 'no-store',
+    'cache-control': isOfTheFile(error) ? REFUSAL_CACHING : 'no-store',
     ...(error.code === 'method-not-allowed' ? { allow: 'GET, HEAD' } : {}),
   }
-  return response(error.status, headers, body)
+  return response(error.status, headers, method === 'HEAD' ? null : body)
+}
+
+/** A condition is of one request: who sent none must not be given its 412. */
+function isOfTheFile({ code, status }: NearcastError): boolean {
+  return status < 500 && code !== 'precondition-failed'
 }
 
 function noSuchPart({ key }: VodAddress): NearcastError {

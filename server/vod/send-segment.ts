@@ -33,7 +33,11 @@ export async function sendSegment(
   if (first === undefined) return only(layout.header)
   const ended = new AbortController()
   const scope = AbortSignal.any([signal, ended.signal])
-  const opened = await open(deps, film, first, scope)
+  const opened = await open(deps, film, first, scope).catch((error: unknown) => {
+    // A read that opens after its deadline is nobody's.
+    ended.abort(notWanted())
+    throw error
+  })
   const body = send(deps, film, layout, opened, scope, ended)
   return {
     [Symbol.asyncIterator]: () => ({
@@ -134,6 +138,7 @@ async function* piecesOf(
       at = end
     }
   } finally {
-    await chunks.return?.()
+    // Not waited for: a body that stands still may close only once `signal` ends it.
+    void chunks.return?.().catch(() => {})
   }
 }

@@ -3,8 +3,11 @@ import { describe, expect, it } from 'vitest'
 import { deferred } from '../../server/lib/deferred.ts'
 import { NearcastError } from '../../server/lib/errors.ts'
 import { type Log, silentLog } from '../../server/lib/log.ts'
+import { hashOf } from '../../server/vod/film.ts'
 import { convertFilm, makeFilm } from '../support/media.ts'
 import { ask, NEVER, playFilm, type Shelf, shelfWith } from './play.ts'
+
+const never = () => new Promise<never>(() => {})
 
 const LONG: Parameters<typeof makeFilm>[0] = { seconds: 20, gop: 50 }
 
@@ -69,7 +72,7 @@ describe('reading', () => {
     const asked = ask(shelf, '/vod/film/index.m3u8', { signal: leaver.signal })
     leaver.abort(new Error('closed the page'))
     await expect(asked).rejects.toThrow('closed the page')
-    expect(shelf.store.reads.every(({ signal }) => signal.aborted)).toBe(true)
+    expect(shelf.store.reads.map(({ signal }) => signal.aborted)).toEqual([true, true])
   })
 
   it('gives up a store that does not answer', async () => {
@@ -79,6 +82,42 @@ describe('reading', () => {
     await shelf.clock.advance(30_001)
     const { status, text } = await asked
     expect([status, JSON.parse(text)]).toMatchObject([504, { code: 'origin-timeout' }])
+  })
+
+  it('ends the read of a segment that a store did not open in time', async () => {
+    const shelf = await shelfWith({ film: await makeFilm(LONG) })
+    const path = await segmentPath(shelf, 'film', 0)
+    shelf.store.reads.length = 0
+    const reading = deferred()
+    shelf.store.before = () => {
+      reading.resolve()
+      return never()
+    }
+    const asked = ask(shelf, path)
+    await reading.promise
+    await shelf.clock.advance(10_001)
+    expect((await asked).status).toBe(504)
+    expect(shelf.store.reads.map(({ signal }) => signal.aborted)).toEqual([true])
+  })
+
+  it('gives up a body that stands still, though it cannot be closed either', async () => {
+    const shelf = await shelfWith({ film: await makeFilm(LONG) })
+    const path = await segmentPath(shelf, 'film', 0)
+    const read = shelf.store.read.bind(shelf.store)
+    const waiting = deferred()
+    const next = () => {
+      waiting.resolve()
+      return never()
+    }
+    shelf.store.read = async (key, options) => ({
+      ...(await read(key, options)),
+      body: { [Symbol.asyncIterator]: () => ({ next, return: never }) },
+    })
+    const asked = ask(shelf, path)
+    const failed = expect(asked).rejects.toMatchObject({ code: 'origin-timeout' })
+    await waiting.promise
+    await shelf.clock.advance(20_001)
+    await failed
   })
 
   it('keeps what the store says from viewers, writes it down once in 10 s, and does not keep the answer', async () => {
@@ -159,6 +198,20 @@ describe('answers', () => {
     expect((await playFilm(shelf, key)).segments).toHaveLength(1)
   })
 
+  it('to a condition that does not hold are not for other viewers', async () => {
+    const shelf = await shelfWith({ film: await makeFilm({ seconds: 1 }) })
+    const stale = { headers: { 'if-match': '"another"' } }
+    const { status, headers } = await ask(shelf, '/vod/film/index.m3u8', stale)
+    expect([status, headers['cache-control']]).toEqual([412, 'no-store'])
+  })
+
+  it('to HEAD have no body, refusals neither', async () => {
+    const shelf = await shelfWith({})
+    const whole = await ask(shelf, '/vod/nothing/index.m3u8')
+    const head = await ask(shelf, '/vod/nothing/index.m3u8', { method: 'HEAD' })
+    expect(head).toEqual({ ...whole, bytes: Buffer.alloc(0), text: '' })
+  })
+
   it('refuse in JSON what is not there', async () => {
     const shelf = await shelfWith({ film: await makeFilm({ seconds: 1 }) })
     const { hash } = await versionOf(shelf, 'film')
@@ -202,6 +255,16 @@ describe('an object that is replaced', () => {
     await shelf.put('film', await readFile(await makeFilm({ seconds: 6 })))
     await shelf.clock.advance(1001)
     expect(await versionOf(shelf, 'film')).not.toEqual(before)
+  })
+
+  it('is looked at again when a viewer names a version that another server knows already', async () => {
+    const shelf = await shelfWith({ film: await makeFilm({ seconds: 4 }) })
+    await versionOf(shelf, 'film')
+    const young = await readFile(await makeFilm({ seconds: 6 }))
+    await shelf.put('film', young)
+    const info = await shelf.store.stat('film', NEVER)
+    const hash = info && hashOf(info)
+    expect((await ask(shelf, `/vod/film/${hash}/main.m3u8`)).status).toBe(200)
   })
 
   it('while it is read is read again', async () => {
