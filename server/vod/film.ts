@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { AudioTrack, VideoTrack } from '../codecs/track.ts'
-import { tableBytes } from '../formats/isobmff/sample-table.ts'
+import { lastNotAbove, tableBytes } from '../formats/isobmff/sample-table.ts'
 import { NearcastError } from '../lib/errors.ts'
 import type { ObjectInfo } from '../storage/object-store.ts'
 import type { Choice } from './choose-tracks.ts'
@@ -48,7 +48,7 @@ export interface Variant {
 }
 
 /** A new number when the same file would be cut or written otherwise, so that old and new bytes never share a name. */
-const PACKAGER_VERSION = 2
+const PACKAGER_VERSION = 3
 
 export function hashOf(info: Pick<ObjectInfo, 'etag' | 'size'>): string {
   return createHash('sha256')
@@ -213,14 +213,17 @@ export function longestSegment(plan: SegmentPlan, count: number): number {
   return longest
 }
 
-/** About what moof and mdat headers take. */
+/** What moof and mdat headers take at most: a trun for each chunk of the source, and four fields for each sample. */
 function overheadBytes(parts: readonly RenditionPart[], segment: number): number {
-  const samples = parts.reduce(
-    (sum, { firstSamples }) =>
-      sum + (firstSamples[segment + 1] ?? 0) - (firstSamples[segment] ?? 0),
-    0,
-  )
-  return 200 + samples * 14
+  let bytes = 200
+  for (const { track, firstSamples } of parts) {
+    const from = firstSamples[segment] ?? 0
+    const to = firstSamples[segment + 1] ?? 0
+    const { first } = track.samples.chunks
+    const chunks = to > from ? lastNotAbove(first, to - 1) - lastNotAbove(first, from) + 1 : 0
+    bytes += chunks * 20 + (to - from) * 16
+  }
+  return bytes
 }
 
 export function videoOf(rendition: Rendition): VideoTrack | undefined {

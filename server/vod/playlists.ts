@@ -1,4 +1,5 @@
 import type { VideoTrack } from '../codecs/track.ts'
+import { decodeTime } from '../formats/isobmff/sample-table.ts'
 import {
   END_LIST,
   writePlaylistHead,
@@ -15,9 +16,8 @@ import {
   type Variant,
   videoOf,
 } from './film.ts'
-import { secondsOf } from './play-track.ts'
 
-/** 7: fragmented MP4 with EXT-X-MAP in an ordinary playlist (rfc8216bis §8). */
+/** 6 is what EXT-X-MAP outside of I-frame playlists asks for (rfc8216bis §8); 7 is what Apple's fragmented MP4 playlists say. */
 const VERSION = 7
 
 /** `index.m3u8`; its URIs are relative to it and name the film's version. */
@@ -48,7 +48,8 @@ export function writeMaster(film: Film): string {
 /** A media playlist; its URIs are relative to it. */
 export function writeMedia(film: Film, rendition: Rendition): string {
   const { plan } = film
-  const longest = longestSegment(plan, rendition.segmentCount)
+  // rfc8216bis §6.2.4: target duration and discontinuities are the same in all renditions.
+  const longest = longestSegment(plan, plan.starts.length - 1)
   const head = writePlaylistHead({
     version: VERSION,
     targetDurationSeconds: Math.max(1, Math.round(longest)),
@@ -66,7 +67,7 @@ export function writeMedia(film: Film, rendition: Rendition): string {
         uri: `${rendition.id}-${i}.m4s`,
         durationSeconds: segmentSeconds(plan, i),
         open: false,
-        discontinuity: map !== undefined && map !== description,
+        discontinuity: i > 0 && plan.description[i] !== plan.description[i - 1],
         gap: isEmpty(rendition.parts, i),
         map: map === description ? undefined : `${initName(rendition, description)}`,
         startedAt: undefined,
@@ -96,12 +97,13 @@ function remarks(film: Film): string {
 }
 
 function audioRenditions(film: Film, { audios }: Variant): readonly AudioRendition[] {
+  const sounds = film.renditions.filter((rendition) => videoOf(rendition) === undefined)
   return audios.map((rendition, i) => {
     const track = audioOf(rendition)
     const language = track?.language === 'und' ? undefined : track?.language
     return {
       groupId: groupId(audios),
-      name: audioName(language, film.renditions.indexOf(rendition)),
+      name: audioName(language, sounds.indexOf(rendition) + 1),
       uri: `${film.hash}/${rendition.id}.m3u8`,
       channels: track?.channels ?? 2,
       isDefault: i === 0,
@@ -110,9 +112,9 @@ function audioRenditions(film: Film, { audios }: Variant): readonly AudioRenditi
   })
 }
 
-function audioName(language: string | undefined, index: number): string {
+function audioName(language: string | undefined, number: number): string {
   const name = language && new Intl.DisplayNames('en', { type: 'language' }).of(language)
-  return `${name ?? 'Audio'} ${index}`
+  return `${name ?? 'Audio'} ${number}`
 }
 
 function groupId(audios: readonly Rendition[]): string {
@@ -148,7 +150,8 @@ function frameRate(rendition: Rendition): number | undefined {
   const track = rendition.parts.find((part) => part.track.source.handler === 'vide')?.track
   if (track === undefined) return undefined
   const pictures = track.end - track.first - 1
-  const seconds = secondsOf(track, track.end - 1) - secondsOf(track, track.first)
-  const rate = pictures / seconds
+  const { samples, source } = track
+  const ticks = decodeTime(samples, track.end - 1) - decodeTime(samples, track.first)
+  const rate = (pictures * source.timescale) / ticks
   return pictures > 0 && rate > 0 && rate < 1000 ? rate : undefined
 }

@@ -22,6 +22,8 @@ async function askForAll(film: Uint8Array): Promise<number> {
     const playlist = readPlaylist(text)
     if (playlist.kind !== 'media') throw new Error(text)
     for (const segment of playlist.segments.slice(0, 20)) {
+      const init = await ask(shelf, `/vod/film/${uri.split('/')[0]}/${segment.map}`)
+      expect(init.status).toBe(200)
       const answer = await ask(shelf, `/vod/film/${uri.split('/')[0]}/${segment.uri}`)
       expect([200, 422]).toContain(answer.status)
       // A hostile table may name the same bytes many times, and never many more than it has entries for.

@@ -85,6 +85,10 @@ describe('a stored film plays with the pictures, sounds and times of its source'
     expect(played.playlist).toMatch(
       /MAP:URI="main.mp4"[^]*#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="main.d1.mp4"/,
     )
+    const { hash } = /(?<hash>[0-9a-f]{16})/.exec(played.master)?.groups ?? {}
+    // The second description is a copy of the first.
+    const second = await ask(shelf, `/vod/film/${hash}/main.d1.mp4`)
+    expect(second.bytes).toEqual(played.init)
     const path = await asFile(played, 'descriptions')
     expect(await picturesOf(path)).toEqual(await picturesOf(source))
     await rm(path)
@@ -122,6 +126,7 @@ describe('a stored film plays with the pictures, sounds and times of its source'
     const whole = await makeFilm({ seconds: 5, gop: 50, bframes: 2 })
     const source = await convertFilm(['-ss', '2.6', '-i', whole], ['-c', 'copy'], 'mp4')
     const played = await playFilm(await shelfWith({ film: source }), 'film')
+    expect(played.master).toContain('FRAME-RATE=25.000')
     const path = await asFile(played, 'edit')
     const wanted = await picturesOf(source)
     const hidden = (await picturesOf(path)).length - wanted.length
@@ -184,6 +189,41 @@ describe('playlists', () => {
     const path = await asFile(await playFilm(shelf, 'film', 'audio2'), 'german')
     expectSamePackets(await packetsOf(path, 'a'), await packetsOf(film, 'a', 1))
     await rm(path)
+  })
+
+  it('count the sound tracks from 1, with pictures or without', async () => {
+    const sound = ['-i', await makeFilm({ video: false })]
+    const film = await convertFilm(sound, ['-map', '0', '-map', '0', '-c', 'copy'], 'mp4')
+    const { master } = await playFilm(await shelfWith({ film }), 'film')
+    expect(master.match(/NAME="[^"]+"/g)).toEqual(['NAME="Audio 1"', 'NAME="Audio 2"'])
+  })
+
+  // rfc8216bis §6.2.4
+  it('of one film have one target duration and the same discontinuities', async () => {
+    const picture = ['-i', await makeFilm({ seconds: 3, audio: false })]
+    const sound = ['-i', await makeFilm({ seconds: 12, video: false })]
+    const maps = ['-map', '0', '-map', '1', '-map', '1', '-c', 'copy']
+    const film = await convertFilm([...picture, ...sound], maps, 'mp4')
+    const shelf = await shelfWith({ film: withTwoDescriptions(await readFile(film), 51) })
+    const { playlist: video } = await playFilm(shelf, 'film', 'video')
+    const { playlist: audio } = await playFilm(shelf, 'film', 'audio1')
+    for (const playlist of [video, audio]) {
+      expect(playlist).toContain('#EXT-X-TARGETDURATION:4\n')
+      expect(playlist).toMatch(/EXTINF:2,\n\w+-0\.m4s\n#EXT-X-DISCONTINUITY\n/)
+    }
+  })
+
+  it('promise no less bandwidth than any segment takes', async () => {
+    for (const options of [
+      { bframes: 2, seconds: 9 },
+      { seconds: 9, size: '32x32', rate: 60 },
+    ]) {
+      const played = await playFilm(await shelfWith({ film: await makeFilm(options) }), 'film')
+      const bandwidth = Number(/BANDWIDTH=(\d+)/.exec(played.master)?.[1])
+      const rates = played.segments.map(({ bytes, seconds }) => (bytes.length * 8) / seconds)
+      // §4.4.6.2: the last one is shorter than half the target.
+      expect(Math.max(...rates.slice(0, 3))).toBeLessThanOrEqual(bandwidth)
+    }
   })
 
   it('offer the pictures alone beside sound that not all browsers play', async () => {
