@@ -11,7 +11,7 @@ export interface FilmReport {
   readonly tracks: readonly TrackReport[]
   /** Sentences on tracks that are left out. */
   readonly notPlayed: readonly string[]
-  /** The file ends before its last sample. */
+  /** The file ends before its last sample, or a fragment of it cannot be read. */
   readonly truncated: boolean
   readonly segments: number
   readonly bandwidth: number

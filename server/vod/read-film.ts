@@ -63,10 +63,11 @@ export async function readFilm(
       movie.fragmentDefaults && (await collectFragments(window, movie, end, limits.fragmentSamples))
     const choice = chooseTracks(
       movie,
-      (track) => fragments?.table(track.id) ?? track.samples,
+      (track) => fragments?.collector.table(track.id) ?? track.samples,
       head.info.size,
     )
-    return makeFilm(key, head.info, choice)
+    const truncated = choice.truncated || fragments?.truncated === true
+    return makeFilm(key, head.info, { ...choice, truncated })
   } catch (error) {
     throw hasCode(error, 'range-not-satisfiable')
       ? new NearcastError('media-broken', `${key}: the file is empty`)

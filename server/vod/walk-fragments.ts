@@ -16,8 +16,14 @@ const FAR_BYTES = 32 * 1024
 const MOOF_BYTES_MAX = 16 * 1024 * 1024
 /** Reads of moofs that an index names, at a time. */
 const PARALLEL = 8
-/** Steps of a walk without an index; each may be a read. */
+/** Boxes behind the moov; each may be a read. */
 const STEPS_MAX = 100_000
+
+export interface Fragments {
+  readonly collector: FragmentCollector
+  /** One was cut off, damaged or more than the budget: it and what is behind it are missing. */
+  readonly truncated: boolean
+}
 
 /**
  * The samples of all movie fragments behind byte `start`. With an index (sidx, or mfra at the end) the moofs are read several at a
@@ -28,7 +34,7 @@ export async function collectFragments(
   movie: Movie,
   start: number,
   sampleBudget: number,
-): Promise<FragmentCollector> {
+): Promise<Fragments> {
   const collector = new FragmentCollector(
     movie.fragmentDefaults ?? new Map(),
     movie.tracks,
@@ -39,17 +45,20 @@ export async function collectFragments(
   for (let i = 0; i < index.length; i += PARALLEL) {
     const batch = index.slice(i, i + PARALLEL)
     await Promise.all(batch.map((span) => window.get(span.start, FAR_BYTES)))
-    for (const span of batch) if (!(await walk.run(span.start, span.end))) return collector
+    for (const span of batch) {
+      if (!(await walk.run(span.start, span.end))) return { collector, truncated: walk.truncated }
+    }
     window.forget()
   }
   await walk.run(index.at(-1)?.end ?? start, window.info.size)
-  return collector
+  return { collector, truncated: walk.truncated }
 }
 
 class FragmentWalk {
   readonly #window: ObjectWindow
   readonly #collector: FragmentCollector
   #steps = 0
+  truncated = false
 
   constructor(window: ObjectWindow, collector: FragmentCollector) {
     this.#window = window
@@ -64,14 +73,17 @@ class FragmentWalk {
     while (at + 8 <= end) {
       this.#steps += 1
       if (this.#steps > STEPS_MAX) {
-        throw new NearcastError('media-broken', `more than ${STEPS_MAX} boxes without an index`)
+        throw new NearcastError('media-broken', `more than ${STEPS_MAX} boxes behind its index`)
       }
       const header = readBoxHeader(await this.#get(at, 16, ahead), 0)
       if (header === undefined || header.size === undefined) return false
       if (header.type === 'moof') {
         if (last > 0) ahead = at - last < NEAR_BYTES / 2 ? NEAR_BYTES : FAR_BYTES
         last = at
-        if (!(await this.#addFragment(at, header.size))) return false
+        if (!(await this.#addFragment(at, header.size))) {
+          this.truncated = true
+          return false
+        }
       }
       at += header.size
     }

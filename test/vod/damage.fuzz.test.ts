@@ -86,6 +86,19 @@ describe('damaged files end in an answer', () => {
     expect(truncated).toBe(true)
   })
 
+  it('a film in fragments says so when one of its indexes is cut or damaged', async () => {
+    const film = await readFile(await makeFilm(KINDS['a film in fragments']))
+    const moof = film.indexOf('moof', film.indexOf('moof') + 1) - 4
+    const damaged = Buffer.from(film)
+    damaged.write('none', film.indexOf('tfhd', moof), 'latin1')
+    for (const bytes of [film.subarray(0, moof + 20), damaged]) {
+      const { text } = await ask(await shelfWith({ film: bytes }), '/vod/film/index.m3u8')
+      expect(text).toContain('# the file is cut short')
+    }
+    const { text } = await ask(await shelfWith({ film }), '/vod/film/index.m3u8')
+    expect(text).not.toContain('# the file')
+  })
+
   it('any path gets an answer or a refusal', async () => {
     const shelf = await shelfWith({ film: await makeFilm({ seconds: 1 }) })
     await fc.assert(
