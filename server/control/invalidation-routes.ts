@@ -85,7 +85,8 @@ export const invalidationRoutes: readonly Route[] = [
       const known = context.state().distributions.some(({ id }) => id === distribution)
       if (distribution !== '*' && !known)
         throw new NearcastError('not-found', `there is no distribution ${distribution}`)
-      const names = { distribution, paths }
+      const roots = paths.some(isRoot) ? rootObjects(context, distribution) : []
+      const names = { distribution, paths: [...paths, ...roots] }
       if (body.dryRun) {
         const { examples } = body
         const preview = await context.services.previewInvalidation(names, { examples, signal })
@@ -127,6 +128,20 @@ export const invalidationRoutes: readonly Route[] = [
     run: (context, { params }) => undo(context, params['id'] ?? ''),
   }),
 ]
+
+function isRoot(path: string): boolean {
+  return path === '/' || path.startsWith('/?')
+}
+
+/** What `/` is stored as, where it is not itself. */
+function rootObjects({ state }: ApiContext, distribution: string): readonly string[] {
+  const roots = state().distributions.flatMap((one) =>
+    one.kind === 'web' && one.defaultRootObject !== '' && ['*', one.id].includes(distribution)
+      ? [`/${one.defaultRootObject}`]
+      : [],
+  )
+  return [...new Set(roots)]
+}
 
 type Invalidation = Extract<Change, { kind: 'invalidation' }>
 type Undo = Extract<Change, { kind: 'invalidation-undo' }>

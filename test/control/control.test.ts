@@ -254,6 +254,24 @@ describe('invalidations', () => {
     )
   })
 
+  it('of / take the default root object, which is what / is stored as', async () => {
+    const root = validateDistribution({
+      id: 'home',
+      defaultRootObject: 'start/home.html',
+      behaviors: [{ path: '*', origin: 'site' }],
+    })
+    if (root.kind === 'invalid') throw new Error(root.problems.join())
+    await changes.append({ kind: 'distribution', distribution: root.value, removed: false })
+    expect(
+      await post('/invalidations', { paths: ['/', '/a'], distribution: 'home' }),
+    ).toMatchObject({ status: 201, body: { paths: ['/', '/a', '/start/home.html'] } })
+    expect((await post('/invalidations', { paths: ['/?x=1'] })).body).toMatchObject({
+      paths: ['/?x=1', '/start/home.html'],
+    })
+    const none = await post('/invalidations', { paths: ['/'], distribution: 'default' })
+    expect(none.body).toMatchObject({ paths: ['/'] })
+  })
+
   it('say in a dry run what would go, and change nothing', async () => {
     const asked = { paths: ['/a', '/b'], dryRun: true, examples: 1 }
     expect(await post('/invalidations', asked)).toMatchObject({
