@@ -49,10 +49,6 @@ export async function openChangeFile(
     if (size > FILE_BYTES_MAX)
       throw new NearcastError('config-invalid', `${path} is too large to be a change log`)
     const read = readChangeLines(await readWhole(handle, size))
-    if (read.whole < size) {
-      log.warn('change log ended in a torn line, which was dropped', { file: path })
-      await handle.truncate(read.whole)
-    }
     const damaged = read.damaged > 0 || (size > 0 && read.header === undefined)
     if (damaged) {
       const copy = `${path}.damaged-${clock.now()}`
@@ -62,6 +58,10 @@ export async function openChangeFile(
         copy,
         lines: read.damaged,
       })
+    }
+    if (read.whole < size) {
+      log.warn('change log ended in a torn line, which was dropped', { file: path })
+      await handle.truncate(read.whole)
     }
     return {
       file: new AppendedFile(path, handle, read.whole),

@@ -77,8 +77,8 @@ class FoldedChangeLog implements ChangeLog {
   #changes: Change[]
   /** Length after the last fold: what is above it may be overruled. */
   #foldedLength = 0
-  /** Of the paths invalidated since. */
-  #slackCharacters = 0
+  /** Of what was written since. */
+  #slackCharacters: number
   #turn: Promise<unknown> = Promise.resolve()
   #closed = false
   readonly #listeners = new Set<(change: Change) => void>()
@@ -90,6 +90,7 @@ class FoldedChangeLog implements ChangeLog {
     this.#seq = start.seq
     this.#floor = start.floor
     this.#changes = [...start.changes]
+    this.#slackCharacters = this.#changes.reduce((sum, change) => sum + charactersOf(change), 0)
   }
 
   get position(): ChangePosition {
@@ -168,7 +169,8 @@ class FoldedChangeLog implements ChangeLog {
 }
 
 function charactersOf(change: Change): number {
-  if (change.kind !== 'invalidation' && change.kind !== 'invalidation-undo') return 0
+  if (change.kind !== 'invalidation' && change.kind !== 'invalidation-undo')
+    return JSON.stringify(change).length
   return change.paths.reduce((sum, { length }) => sum + length, 0)
 }
 

@@ -13,7 +13,7 @@ export interface FoldBounds {
   readonly invalidations: number
   /** Characters of all invalidated paths together. */
   readonly pathCharacters: number
-  /** Things that were removed or revoked, kept so that followers hear of it. */
+  /** Of each kind: things that were removed or revoked, kept so that followers hear of it and the configuration's own stay away. */
   readonly removals: number
 }
 
@@ -33,7 +33,7 @@ export function foldChanges(
   const kept: Change[] = []
   let invalidations = 0
   let pathCharacters = 0
-  let removals = 0
+  const removals = new Map<Change['kind'], number>()
   let raised = floor
   for (const change of changes.toReversed()) {
     if (change.kind === 'invalidation' || change.kind === 'invalidation-undo') {
@@ -48,8 +48,9 @@ export function foldChanges(
       if (seen.has(subject)) continue
       seen.add(subject)
       const removed = change.kind === 'stream-key' ? change.revoked : change.removed
-      if (removed) removals += 1
-      if (removed && removals > bounds.removals) {
+      const count = (removals.get(change.kind) ?? 0) + (removed ? 1 : 0)
+      removals.set(change.kind, count)
+      if (removed && count > bounds.removals) {
         raised = Math.max(raised, change.seq)
         continue
       }

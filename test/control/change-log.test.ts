@@ -8,6 +8,7 @@ import { foldChanges } from '../../server/control/fold-changes.ts'
 import type { Change, ChangeBody } from '../../server/distribution/change.ts'
 import { silentLog } from '../../server/lib/log.ts'
 import { systemRandom } from '../../server/lib/random.ts'
+import { behavior, web } from '../distribution/samples.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 let folder: string
@@ -113,6 +114,18 @@ describe('the change log', () => {
     await again.close()
   })
 
+  it('folds sooner when what was overruled is long, also across a restart', async () => {
+    const long = web({ behaviors: [behavior({ path: `/${'a'.repeat(1_000_000)}` })] })
+    const put: ChangeBody = { kind: 'distribution', distribution: long, removed: false }
+    const first = await open()
+    for (let round = 0; round < 20; round += 1) await first.append(put)
+    await first.close()
+    const second = await open()
+    for (let round = 0; round < 20; round += 1) await second.append(put)
+    await second.close()
+    expect((await stat(file)).size).toBeLessThan(20 * 1024 * 1024)
+  })
+
   it('says so when a follower asks for what was folded away', async () => {
     const bounds = { invalidations: 3, pathCharacters: 1000, removals: 10 }
     const log = await open({ slackLines: 4, bounds })
@@ -125,6 +138,17 @@ describe('the change log', () => {
     const again = await open({ bounds })
     expect(again.since(1)).toBeUndefined()
     await again.close()
+  })
+
+  it('keeps a whole copy of a file that is damaged and torn', async () => {
+    const first = await open()
+    await first.append(key('a'))
+    await first.close()
+    const bytes = `${(await readFile(file, 'utf8')).replace('"name":"a"', '"name":"a')}{"kind":"st`
+    await writeFile(file, bytes)
+    await (await open()).close()
+    const copy = (await readdir(join(folder, 'data'))).find((name) => name.includes('.damaged-'))
+    expect(await readFile(join(folder, 'data', copy ?? ''), 'utf8')).toBe(bytes)
   })
 
   it('takes no change once it is closed', async () => {
@@ -161,6 +185,16 @@ describe('folding', () => {
   it('keeps the newest word on each thing and each revocation', () => {
     const changes = numbered([key('a'), key('b'), key('a', true)])
     expect(foldChanges(changes, 0)).toEqual({ changes: [changes[1], changes[2]], floor: 0 })
+  })
+
+  it('forgets no removal of a distribution for keys that were revoked since', () => {
+    const gone: ChangeBody = { kind: 'distribution', distribution: web(), removed: true }
+    const changes = numbered([gone, key('a', true), key('b', true), key('c', true)])
+    const bounds = { invalidations: 1, pathCharacters: 1, removals: 2 }
+    expect(foldChanges(changes, 0, bounds)).toEqual({
+      changes: [changes[0], changes[2], changes[3]],
+      floor: 2,
+    })
   })
 
   it('counts undos with invalidations and keeps each behind what it undid', () => {
