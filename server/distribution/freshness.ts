@@ -67,6 +67,8 @@ const NO_FIELDS: readonly string[] = []
 
 // CloudFront keeps these errors always, and those only when the origin says how long.
 const ERRORS_KEPT: ReadonlySet<number> = new Set([404, 414, 500, 501, 502, 503, 504])
+/** Not even for the error ttl under no-cache; of others CloudFront ignores it. */
+const NO_CACHE_HONOURED: ReadonlySet<number> = new Set([404, 410, 414, 501])
 // RFC 9110 §15.1: heuristically cacheable.
 const HEURISTIC: ReadonlySet<number> = new Set([
   200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501,
@@ -148,17 +150,21 @@ function byTable(facts: ResponseFacts, behavior: FreshnessBehavior): Freshness {
   const explicit = explicitLifetime(facts, cacheControl)
 
   if (status >= 400) {
-    if (cacheControl.noStore) return refuse('no-store')
-    if (cacheControl.private) return refuse('private')
+    const forbidding = forbiddenBy(cacheControl)
+    if (forbidding && (forbidding !== 'no-cache' || NO_CACHE_HONOURED.has(status)))
+      return refuse(forbidding)
     const kept = ERRORS_KEPT.has(status)
       ? Math.max(ERROR_TTL_SECONDS, restSeconds(facts))
       : undefined
     const floor = errorPage?.ttl ?? kept
-    const said = explicit?.rule === 'expires' ? undefined : explicit
+    // Expires alone makes no error one that is kept.
+    const said = floor === undefined && explicit?.rule === 'expires' ? undefined : explicit
     if (floor === undefined && said === undefined) return refuse('status')
     const steps: FreshnessStep[] = said ? [said] : []
+    if (said && said.seconds > max) steps.push({ rule: 'ttl.max', seconds: max })
     if (floor !== undefined) steps.push({ rule: 'error ttl', seconds: floor })
-    return keep(facts, cacheControl, Math.max(floor ?? 0, said?.seconds ?? 0), steps)
+    const seconds = Math.max(floor ?? 0, Math.min(said?.seconds ?? 0, max))
+    return keep(facts, cacheControl, seconds, steps)
   }
 
   // The table's last row: with min above 0 the behavior overrules the origin.

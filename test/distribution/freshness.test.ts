@@ -129,6 +129,24 @@ describe('errors', () => {
     },
   )
 
+  it('are kept no longer than ttl.max by what the origin says', () => {
+    expect(ttl('max-age=900', { status: 404, ttl: { max: 60, default: 60 } })).toBe(60)
+    expect(ttl('s-maxage=900', { status: 403, ttl: { max: 60, default: 60 } })).toBe(60)
+    const errors = { 404: { ttl: 300 } }
+    expect(ttl('max-age=900', { status: 404, errors, ttl: { max: 60, default: 60 } })).toBe(300)
+  })
+
+  it('that are always kept are kept until Expires when that is later', () => {
+    expect(ttl({ expires: later(60) }, { status: 404 })).toBe(60)
+    expect(ttl({ expires: later(5) }, { status: 503 })).toBe(10)
+  })
+
+  it.each([404, 410, 414, 501])('%i with no-cache is not kept', (status) => {
+    expect(ttl('no-cache', { status })).toBe('no-cache')
+    expect(ttl('no-cache, max-age=60', { status })).toBe('no-cache')
+    expect(ttl('no-cache', { status: 503 })).toBe(10)
+  })
+
   it('are kept as long as the behavior says for their status', () => {
     const errors = { 404: { ttl: 60 }, 403: { ttl: 5 } }
     expect(ttl({}, { status: 404, errors })).toBe(60)
