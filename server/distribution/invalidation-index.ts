@@ -108,7 +108,7 @@ export class InvalidationIndex {
     for (const path of entry.paths) {
       const mark = scope.find(path)
       if (!mark) continue
-      const kept = mark.stamps.filter(({ seq }) => seq !== entry.seq)
+      const kept = mark.stamps.filter(({ seq, several }) => several || seq !== entry.seq)
       if (kept.length === mark.stamps.length) continue
       mark.stamps = kept
       summarize(mark)
@@ -158,6 +158,8 @@ interface Stamp {
   readonly seq: number
   readonly at: number | undefined
   readonly soft: boolean
+  /** Stands for older ones too, which an undo of this one must leave. */
+  readonly several?: boolean
 }
 interface Newest {
   hard: number
@@ -242,9 +244,10 @@ function stamp(mark: Mark, next: Stamp): void {
     .slice(1 - STAMPS_MAX)
   const first = recent[0]?.seq ?? Number.POSITIVE_INFINITY
   const settled = mark.stamps.filter(({ seq }) => seq < first)
-  const standing = [false, true].flatMap(
-    (soft) => settled.findLast((one) => one.soft === soft) ?? [],
-  )
+  const standing = [false, true].flatMap((soft) => {
+    const alike = settled.filter((one) => one.soft === soft)
+    return alike.slice(-1).map((one) => (alike.length > 1 ? { ...one, several: true } : one))
+  })
   mark.stamps = [...standing, ...recent, next]
   summarize(mark)
 }

@@ -73,6 +73,13 @@ describe('an undo', () => {
     expect(made.size).toBe(0)
   })
 
+  it('leaves what more invalidations of one name took than are told apart', () => {
+    const made = new InvalidationIndex()
+    for (let seq = 1; seq <= 40; seq++) made.add(entry(seq, '/a', { at: seq, soft: seq > 2 }))
+    for (let seq = 40; seq > 1; seq--) made.undo(entry(seq, '/a'))
+    expect(made.check(named('/a'), 0)).toEqual({ kind: 'gone' })
+  })
+
   it('of what was never made changes nothing', () => {
     const made = new InvalidationIndex()
     made.add(entry(1, '/a'))
