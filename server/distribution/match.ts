@@ -13,6 +13,9 @@ interface HostIndex {
   readonly any: WebDistribution | undefined
 }
 
+/** RFC 1035 §2.3.4: no name is longer, and looking one up costs its length for each of its dots. */
+const NAME_MAX = 255
+
 const hostIndexes = new WeakMap<readonly Distribution[], HostIndex>()
 const compiledBehaviors = new WeakMap<WebDistribution, readonly CompiledBehavior[]>()
 
@@ -52,10 +55,12 @@ export function compileBehaviors(behaviors: readonly Behavior[]): readonly Compi
 
 /**
  * CloudFront's path pattern as a test: `*` any run of characters, `?` exactly one, case-sensitive, the leading slash
- * optional. At most pattern length times path length steps, whatever both say.
+ * optional. For paths as `normalPath` spells them, however the pattern is spelt. At most pattern length times path length
+ * steps, whatever both say.
  */
 export function compilePattern(pattern: string): (path: string) => boolean {
-  const absolute = pattern.startsWith('/') || pattern.startsWith('*') ? pattern : `/${pattern}`
+  const spelt = normalPath(pattern.replaceAll(/[^\0-\x7f]+/g, escapedBytes))
+  const absolute = spelt.startsWith('/') || spelt.startsWith('*') ? spelt : `/${spelt}`
   if (!absolute.includes('?')) {
     const star = absolute.indexOf('*')
     if (star < 0) return (path) => path === absolute
@@ -70,6 +75,19 @@ export function compilePattern(pattern: string): (path: string) => boolean {
     }
   }
   return (path) => matchesGlob(absolute, path)
+}
+
+/** RFC 3986 §6.2.2: the one spelling of a path, for matching, key and origin alike; what may stand as it is does, hex digits are upper case. */
+export function normalPath(path: string): string {
+  if (!path.includes('%')) return path
+  return path.replaceAll(/%[0-9a-f]{2}/gi, (escape) => {
+    const character = String.fromCharCode(Number.parseInt(escape.slice(1), 16))
+    return /[A-Za-z0-9._~-]/.test(character) ? character : escape.toUpperCase()
+  })
+}
+
+function escapedBytes(text: string): string {
+  return Buffer.from(text, 'utf8').toString('hex').replaceAll(/../g, '%$&')
 }
 
 // Only the last asterisk is ever taken back: what an earlier one took is settled, so there is no exponential search.
@@ -132,7 +150,7 @@ function indexHosts(distributions: readonly Distribution[]): HostIndex {
 function lookUp(index: HostIndex, name: string): WebDistribution | undefined {
   const exact = index.exact.get(name)
   if (exact) return exact
-  if (index.wildcards.size > 0)
+  if (index.wildcards.size > 0 && name.length <= NAME_MAX)
     for (let dot = name.indexOf('.'); dot >= 0; dot = name.indexOf('.', dot + 1)) {
       const found = index.wildcards.get(name.slice(dot))
       if (found && dot > 0) return found

@@ -1,5 +1,5 @@
 import { cacheKeyOf, forwardedFields, forwardedQuery, passesThrough } from '../distribution/key.ts'
-import { findBehavior, findDistribution } from '../distribution/match.ts'
+import { findBehavior, findDistribution, normalPath } from '../distribution/match.ts'
 import type { Behavior, Distribution, WebDistribution } from '../distribution/types.ts'
 import type { Fields, Origin } from '../http/message.ts'
 import { selectingFields } from '../http/selecting-fields.ts'
@@ -217,15 +217,6 @@ function unfitPath(path: string): string | undefined {
 }
 
 const SUSPECT = /%|\/\.|\\/
-
-/** RFC 3986 §6.2.2: the one spelling of a path, for matching, key and origin alike; what may stand as it is does, hex digits are upper case. */
-function normalPath(path: string): string {
-  if (!path.includes('%')) return path
-  return path.replaceAll(/%[0-9a-f]{2}/gi, (escape) => {
-    const character = String.fromCharCode(Number.parseInt(escape.slice(1), 16))
-    return /[A-Za-z0-9._~-]/.test(character) ? character : escape.toUpperCase()
-  })
-}
 
 function stripped(path: string, strip: string): string {
   if (strip === '' || !path.startsWith(strip)) return path

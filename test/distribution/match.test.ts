@@ -27,6 +27,12 @@ describe('path patterns', () => {
     ['/a*?', '/a', false],
     ['/a*?', '/ab', true],
     ['index.html', '/index.html', true],
+    ['/%7euser/*', '/~user/a', true],
+    ['/caf%c3%a9/*', '/caf%C3%A9/a', true],
+    ['/café/*', '/caf%C3%A9/a', true],
+    ['*.j%70g', '/a.jpg', true],
+    ['/a%2a', '/a%2A', true],
+    ['/a%2a', '/ab', false],
   ])('%s on %s: %s', (pattern, path, expected) => {
     expect(compilePattern(pattern)(path)).toBe(expected)
   })
@@ -78,6 +84,12 @@ describe('a Host field', () => {
     ['off.example.com', undefined],
   ])('%s belongs to %s', (host, id) => {
     expect(findDistribution(all, host)?.id).toBe(id)
+  })
+
+  it('of any length is looked up in no time', () => {
+    const started = performance.now()
+    for (let i = 0; i < 20; i++) expect(findDistribution(all, '.'.repeat(16_000))?.id).toBe('any')
+    expect(performance.now() - started).toBeLessThan(200)
   })
 
   it('finds nothing where nothing is for any name', () => {
