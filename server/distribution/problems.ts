@@ -179,7 +179,8 @@ function showValue(value: unknown, node: SchemaNode | undefined): string {
   if (node?.properties || node?.type === 'object')
     return typeof value === 'string' ? 'text' : `a ${typeof value}`
   const text = quoted(value)
-  if (/:\/\/[^/]*@/.test(text)) return 'an address with a password'
+  // However broken it is: a password with a slash in it, or no scheme in front.
+  if (/(?::|\/\/).*@/.test(text)) return 'an address with a password'
   return text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE)}…` : text
 }
 

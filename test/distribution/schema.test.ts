@@ -205,6 +205,9 @@ describe('an origin', () => {
     { kind: 'http', url: 'http://10.0.0.5', headers: { 'x-auth': 'geheim\r\nx: y' } },
     { kind: 'http', url: 'http://10.0.0.5', headers: 'geheim' },
     { kind: 'http', url: 'http://user:geheim@10.0.0.5' },
+    { kind: 'http', url: 'http://user:ge/heim:geheim@10.0.0.5' },
+    { kind: 'http', url: 'user:geheim@10.0.0.5:80' },
+    { kind: 'http', url: '//geheim@10.0.0.5' },
     { kind: 's3', bucket: 'films', endpoint: 'http://user:geheim@10.0.0.5' },
   ])('is refused without repeating a secret: %#', (options) => {
     const result = validateOrigin(options, DEFAULTS)
