@@ -29,7 +29,7 @@ export function cacheKeyOf(input: KeyInput): string {
   const fields = keyFields(behavior.key, headers)
   if (fields.length > 0) key += `\nh${JSON.stringify(fields)}`
   const cookies = keptCookies(behavior.key.cookies, headers)
-  if (cookies.length > 0) key += `\nc${JSON.stringify(cookies.toSorted(byText))}`
+  if (cookies.length > 0) key += `\nc${JSON.stringify(sortedCookies(cookies))}`
   return key
 }
 
@@ -128,7 +128,16 @@ function keptCookies(policy: NameSet, headers: Fields): readonly string[] {
     .map((pair) => pair.trim())
     .filter((pair) => pair !== '')
   if (policy === 'all') return pairs
-  return pairs.filter((pair) => policy.includes(pair.split('=', 1)[0]?.trim() ?? ''))
+  return pairs.filter((pair) => policy.includes(cookieName(pair)))
+}
+
+/** Those of one name stay in their order: an origin takes the first of them, or the last. */
+function sortedCookies(pairs: readonly string[]): readonly string[] {
+  return pairs.toSorted((a, b) => byText(cookieName(a), cookieName(b)))
+}
+
+function cookieName(pair: string): string {
+  return pair.split('=', 1)[0]?.trim() ?? ''
 }
 
 // Cookies have a policy of their own.
