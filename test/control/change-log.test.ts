@@ -140,6 +140,20 @@ describe('the change log', () => {
     await again.close()
   })
 
+  it('keeps what a newer server wrote, and its epoch', async () => {
+    const first = await open()
+    await first.append(key('a'))
+    await first.close()
+    await appendFile(file, '{"kind":"signer","id":"s","seq":2,"at":0}\n')
+    const second = await open({ slackLines: 0 })
+    for (const revoked of [true, false]) await second.append(key('a', revoked))
+    await second.close()
+    const third = await open()
+    expect(third.position).toEqual({ epoch: first.position.epoch, seq: 4 })
+    expect(third.since(0)?.map((change) => change.seq)).toEqual([2, 4])
+    await third.close()
+  })
+
   it('keeps a whole copy of a file that is damaged and torn', async () => {
     const first = await open()
     await first.append(key('a'))

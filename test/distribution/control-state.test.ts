@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Change, ChangeBody } from '../../server/distribution/change.ts'
 import { ControlState } from '../../server/distribution/control-state.ts'
+import { readChange } from '../../server/distribution/read-change.ts'
 import { web } from './samples.ts'
 
 const seed = {
@@ -83,6 +84,17 @@ describe('control state', () => {
     state.apply(at(3, undo))
     expect(state.invalidations.check(what, 0)).toEqual({ kind: 'stale', since: 0 })
     expect(state.seq).toBe(3)
+  })
+
+  it('passes over what only a newer server knows, and goes on', () => {
+    const newer = readChange({ kind: 'signer', id: 's', seq: 1, at: 0 })
+    const broken = readChange({ kind: 'invalidation', id: 'i', seq: 1, at: 0 })
+    expect(broken).toBeUndefined()
+    const state = new ControlState(seed)
+    if (newer) expect(state.apply(newer)).toBe(true)
+    expect(state.apply(at(2, key('main', 'k')))).toBe(true)
+    expect(state.seq).toBe(2)
+    expect(newer).toBeDefined()
   })
 
   it('a snapshot never changes, and what a change does not touch stays the same object', () => {
