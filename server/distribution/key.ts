@@ -3,6 +3,16 @@ import type { Fields } from '../http/message.ts'
 import { selectingValue } from '../http/selecting-fields.ts'
 import type { Behavior, KeyPolicy, NameSet } from './types.ts'
 
+/** Of what is stored the edge answers these itself: they are in no key, and a stored answer was not asked for with them. */
+export const ASKED_BY_THE_EDGE: ReadonlySet<string> = new Set([
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'if-unmodified-since',
+  'range',
+])
+
 /** A viewer's request and where it was matched. */
 export interface KeyInput {
   readonly distributionId: string
@@ -106,8 +116,8 @@ function queryName(pair: string): string {
 
 function namedFields(policy: NameSet, headers: Fields): readonly string[] {
   if (policy === 'none') return []
-  if (policy === 'all') return Object.keys(endToEndFields(headers)).filter(isNoCookie)
-  return policy.map((name) => name.toLowerCase()).filter(isNoCookie)
+  if (policy === 'all') return Object.keys(endToEndFields(headers)).filter(isKeyField)
+  return policy.map((name) => name.toLowerCase()).filter(isKeyField)
 }
 
 function keyFields(key: KeyPolicy, headers: Fields): readonly (readonly [string, string | null])[] {
@@ -141,8 +151,8 @@ function cookieName(pair: string): string {
 }
 
 // Cookies have a policy of their own.
-function isNoCookie(name: string): boolean {
-  return name !== 'cookie'
+function isKeyField(name: string): boolean {
+  return name !== 'cookie' && !ASKED_BY_THE_EDGE.has(name)
 }
 
 function byText(a: string, b: string): number {

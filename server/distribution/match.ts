@@ -59,7 +59,7 @@ export function compileBehaviors(behaviors: readonly Behavior[]): readonly Compi
  * steps, whatever both say.
  */
 export function compilePattern(pattern: string): (path: string) => boolean {
-  const spelt = normalPath(pattern.replaceAll(/[^\0-\x7f]+/g, escapedBytes))
+  const spelt = writtenPath(pattern)
   const absolute = spelt.startsWith('/') || spelt.startsWith('*') ? spelt : `/${spelt}`
   if (!absolute.includes('?')) {
     const star = absolute.indexOf('*')
@@ -84,6 +84,11 @@ export function normalPath(path: string): string {
     const character = String.fromCharCode(Number.parseInt(escape.slice(1), 16))
     return /[A-Za-z0-9._~-]/.test(character) ? character : escape.toUpperCase()
   })
+}
+
+/** A path as people write it in a configuration, in that spelling. */
+export function writtenPath(path: string): string {
+  return normalPath(path.replaceAll(/[^!-~]+/g, escapedBytes))
 }
 
 function escapedBytes(text: string): string {

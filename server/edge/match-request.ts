@@ -1,5 +1,11 @@
-import { cacheKeyOf, forwardedFields, forwardedQuery, passesThrough } from '../distribution/key.ts'
-import { findBehavior, findDistribution, normalPath } from '../distribution/match.ts'
+import {
+  ASKED_BY_THE_EDGE,
+  cacheKeyOf,
+  forwardedFields,
+  forwardedQuery,
+  passesThrough,
+} from '../distribution/key.ts'
+import { findBehavior, findDistribution, normalPath, writtenPath } from '../distribution/match.ts'
 import type { Behavior, Distribution, WebDistribution } from '../distribution/types.ts'
 import type { Fields, Origin } from '../http/message.ts'
 import { selectingFields } from '../http/selecting-fields.ts'
@@ -71,7 +77,7 @@ export function matchRequest(input: MatchInput): Match {
   const distribution = findDistribution(input.distributions, host)
   if (!distribution) return refuse('not-found', 'no distribution has this host name')
   const root = distribution.defaultRootObject
-  const path = asked === '/' && root !== '' ? `/${root.replace(/^\//, '')}` : asked
+  const path = asked === '/' && root !== '' ? writtenPath(`/${root}`) : asked
   const behavior = findBehavior(distribution, path)
   if (!behavior) return refuse('not-found', 'no behavior of this distribution has this path')
   // Many origins take these for one slash, and so would answer past the behavior that is meant for the path.
@@ -172,15 +178,6 @@ function forwardedOf(
  */
 const SAID_BY_PROXIES =
   /^(?:forwarded|x-forwarded(?:-.*)?|x-(?:original|rewrite)-(?:url|host)|x-(?:host|http-host-override|real-ip|client-ip|cluster-client-ip)|true-client-ip|x-http-method(?:-override)?|x-method-override|x-envoy-original-path|x-nearcast-.*)$/
-
-const ASKED_BY_THE_EDGE: ReadonlySet<string> = new Set([
-  'if-match',
-  'if-modified-since',
-  'if-none-match',
-  'if-range',
-  'if-unmodified-since',
-  'range',
-])
 
 function splitTarget(
   target: string,

@@ -66,6 +66,14 @@ describe('the cache key', () => {
     expect(key({ policy, headers: { 'x-other': 'a' } })).toBe(key({ policy }))
   })
 
+  it('has no range and no condition in it: those the edge answers itself', () => {
+    const policy = { headers: 'all' } as const
+    const whole = key({ policy, headers: { accept: 'a' } })
+    const asked = { accept: 'a', range: 'bytes=0-1', 'if-range': '"a"', 'if-none-match': '"a"' }
+    expect(key({ policy, headers: asked })).toBe(whole)
+    expect(key({ policy, headers: { accept: 'b' } })).not.toBe(whole)
+  })
+
   it('takes the named cookies in any order', () => {
     const policy = { cookies: ['a', 'b'] }
     const withCookie = (cookie: string) => key({ policy, headers: { cookie } })

@@ -361,6 +361,14 @@ test('`/` is the default root object, other folders are what the origin says', a
   expect((await edge.ask('/folder/')).text).toBe('/folder/')
 })
 
+test('the default root object is asked for as a path is spelt, however it is configured', async () => {
+  const origin = scriptedOrigin('site', ({ path }) => message(200, {}, text(path)))
+  edge = await startEdge({ origins: [origin], defaultRootObject: 'café home.html' })
+
+  expect((await edge.ask('/')).text).toBe('/caf%C3%A9%20home.html')
+  expect((await edge.ask('/caf%c3%a9%20home.html')).headers['x-cache']).toBe('Hit from nearcast')
+})
+
 test('the first behavior that matches chooses the origin, and takes `strip` off the path', async () => {
   const media = scriptedOrigin('media', ({ path }) => message(200, {}, text(`media ${path}`)))
   const site = scriptedOrigin('site', ({ path }) => message(200, {}, text(`site ${path}`)))
