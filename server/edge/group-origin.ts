@@ -42,6 +42,7 @@ export function groupOrigin(
     ranges: members.every((member) => member.ranges),
     keyQuery: [...new Set(members.flatMap((member) => member.keyQuery))],
     fetch: (request) => group.fetch(request),
+    retire: async () => group.close(),
     close: async () => group.close(),
   }
 }

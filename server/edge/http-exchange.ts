@@ -5,11 +5,14 @@ import type { Fields, OriginRequest, OriginResponse } from '../http/message.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type Deferred, deferred } from '../lib/deferred.ts'
 import { NearcastError, describeError } from '../lib/errors.ts'
+import type { Places } from './places.ts'
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>
 
 export interface ExchangeOptions {
   readonly dispatcher: Dispatcher
+  /** As many as the dispatcher has connections: what it is given it keeps, also when nobody wants the answer any more. */
+  readonly places: Places
   /** Names the origin in messages. */
   readonly origin: string
   /** With query, and the prefix of the origin's URL. */
@@ -22,6 +25,12 @@ export interface ExchangeOptions {
 
 /** Bytes held for a reader that is slower than its origin, before the socket is paused. */
 const BUFFER_BYTES = 256 * 1024
+/** Pieces held likewise: an origin may send its bytes one by one. */
+const BUFFER_CHUNKS = 1024
+/** Pieces up to this size are given joined. */
+const JOINED_BYTES = 16 * 1024
+/** More answers before the answer than this are a flood, and viewers would be sent all of them. */
+const INFORMATIONAL_MAX = 100
 const BODILESS: ReadonlySet<number> = new Set([204, 205, 304])
 
 /** The connection broke before the first byte of an answer: the request may never have been read. */
@@ -41,8 +50,14 @@ class Exchange implements Dispatcher.DispatchHandler {
   readonly #answer: Deferred<OriginResponse> = deferred()
   #controller: Dispatcher.DispatchController | undefined
   #deadline: Disposable | undefined
+  /** Until there is a place for it. */
+  #waiting: Disposable | undefined
+  /** Given back when the dispatcher has done with it. */
+  #place: Disposable | undefined
   #uploadError: unknown
+  #informed = 0
   #answered = false
+  #empty = false
   #ended = false
   #failure: Error | undefined
   #chunks: Buffer[] = []
@@ -55,12 +70,20 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   run(): Promise<OriginResponse> {
-    const { method, signal, headers } = this.#request
-    const { dispatcher, path, connectMs } = this.#options
+    const { signal } = this.#request
+    const { places, connectMs } = this.#options
     if (signal.aborted) return Promise.reject(signal.reason)
     signal.addEventListener('abort', this.#onAbort, { once: true })
     // From here until a connection takes the request: waiting for a free one counts.
     this.#within(connectMs, 'origin-unreachable', 'no connection')
+    this.#waiting = places.take((place) => this.#dispatch(place))
+    return this.#answer.promise
+  }
+
+  #dispatch(place: Disposable): void {
+    this.#place = place
+    const { method, headers } = this.#request
+    const { dispatcher, path } = this.#options
     const upgrade = headers['upgrade']
     dispatcher.dispatch(
       {
@@ -75,26 +98,27 @@ class Exchange implements Dispatcher.DispatchHandler {
       },
       this,
     )
-    return this.#answer.promise
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
+    // Thrown, because an abort would cost the connection.
+    if (this.#failure) throw this.#failure
     this.#controller = controller
-    if (this.#failure) controller.abort(this.#failure)
-    else this.#within(this.#options.responseMs, 'origin-timeout', 'no answer')
+    this.#within(this.#options.responseMs, 'origin-timeout', 'no answer')
   }
 
   onResponseStart(_: Dispatcher.DispatchController, status: number, headers: Headers): void {
     const fields = endToEndFields(defined(headers))
     if (status < 200) {
-      this.#request.onInformational?.(status, fields)
+      this.#inform(status, fields)
       return
     }
     this.#answered = true
-    this.#deadline?.[Symbol.dispose]()
-    const empty =
+    this.#empty =
       this.#request.method === 'HEAD' || BODILESS.has(status) || headers['content-length'] === '0'
-    const body = empty ? null : this.#body()
+    // What has no body has to end as well.
+    if (!this.#empty) this.#deadline?.[Symbol.dispose]()
+    const body = this.#empty ? null : this.#body()
     this.#answer.resolve({ kind: 'message', status, headers: fields, body })
   }
 
@@ -106,6 +130,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   ): void {
     this.#answered = true
     this.#finish()
+    this.#leave()
     socket.on('error', () => socket.destroy())
     if (status === 101) {
       // undici puts back what came behind the header: the socket reads it first.
@@ -118,19 +143,30 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#empty) {
+      this.#stop(this.#failed('origin-failed', 'a body where none may be'))
+      return
+    }
     this.#chunks.push(chunk)
     this.#bytes += chunk.length
-    if (this.#bytes >= BUFFER_BYTES) controller.pause()
+    if (this.#bytes >= BUFFER_BYTES || this.#chunks.length >= BUFFER_CHUNKS) controller.pause()
     this.#wanted?.resolve()
   }
 
   onResponseEnd(): void {
     this.#finish()
+    this.#leave()
   }
 
   onResponseError(_: Dispatcher.DispatchController | undefined, error: Error): void {
-    if (this.#ended) return
-    this.#fail(this.#translate(error))
+    if (!this.#ended) this.#fail(this.#translate(error))
+    this.#leave()
+  }
+
+  #inform(status: number, fields: Fields): void {
+    this.#informed++
+    if (this.#informed <= INFORMATIONAL_MAX) this.#request.onInformational?.(status, fields)
+    else this.#stop(this.#failed('origin-failed', `more than ${INFORMATIONAL_MAX} answers of 1xx`))
   }
 
   readonly #onAbort = (): void => this.#stop(this.#request.signal.reason)
@@ -153,20 +189,40 @@ class Exchange implements Dispatcher.DispatchHandler {
   #finish(): void {
     this.#ended = true
     this.#deadline?.[Symbol.dispose]()
+    if (!this.#place) this.#waiting?.[Symbol.dispose]()
     this.#request.signal.removeEventListener('abort', this.#onAbort)
     this.#wanted?.resolve()
+  }
+
+  /** The dispatcher has a connection for someone else. */
+  #leave(): void {
+    this.#place?.[Symbol.dispose]()
+  }
+
+  /** The next bytes that have come; small pieces joined. */
+  #take(): Buffer | undefined {
+    const [first] = this.#chunks
+    if (!first) return undefined
+    let count = 1
+    let length = first.length
+    for (let next = this.#chunks[1]; next; next = this.#chunks[count]) {
+      if (length + next.length > JOINED_BYTES) break
+      length += next.length
+      count++
+    }
+    const taken = this.#chunks.splice(0, count)
+    this.#bytes -= length
+    const low = this.#bytes < BUFFER_BYTES / 2 && this.#chunks.length < BUFFER_CHUNKS / 2
+    if (low && !this.#ended) this.#controller?.resume()
+    return count === 1 ? first : Buffer.concat(taken, length)
   }
 
   #body(): AsyncIterable<Uint8Array> {
     const iterator: AsyncIterator<Uint8Array> = {
       next: async () => {
         for (;;) {
-          const chunk = this.#chunks.shift()
-          if (chunk) {
-            this.#bytes -= chunk.length
-            if (this.#bytes < BUFFER_BYTES / 2 && !this.#ended) this.#controller?.resume()
-            return { done: false, value: chunk }
-          }
+          const chunk = this.#take()
+          if (chunk) return { done: false, value: chunk }
           if (this.#failure) throw this.#failure
           if (this.#ended) return { done: true, value: undefined }
           this.#wanted = deferred()
@@ -216,7 +272,8 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (this.#uploadError !== undefined && !this.#answered) return this.#uploadError
     const code = 'code' in error ? String(error.code) : ''
     const said = describeError(error)
-    if (NOT_SENT.has(code)) return this.#failed('bad-request', said)
+    // For the viewer to read, so without the origin's address.
+    if (NOT_SENT.has(code)) return new NearcastError('bad-request', said)
     if (this.#answered) return this.#failed('origin-failed', `its answer was cut short: ${said}`)
     if (!this.#controller) return this.#failed('origin-unreachable', said)
     if (BROKEN.has(code))

@@ -8,9 +8,13 @@ import type { Clock } from '../lib/clock.ts'
 import { describeError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { BrokenConnection, exchange } from './http-exchange.ts'
+import { Places } from './places.ts'
 
 /** An origin that owns connections or timers. */
 export interface ClosableOrigin extends Origin {
+  /** Another one has taken its place: what runs goes on to its end, and who still holds on to it may ask for more. */
+  retire(): Promise<void>
+  /** The server ends: what still runs after a moment is cut. */
   close(): Promise<void>
 }
 
@@ -23,6 +27,8 @@ export interface HttpOriginDeps {
 
 const CONNECTIONS_MAX = 256
 const HEADER_BYTES_MAX = 32 * 1024
+/** What ends by itself at the end of the server has so long. */
+const CLOSE_GRACE_MS = 1000
 /** How often a name in use is asked for again: connections to an address that it lost are given up. */
 const RESOLVE_EVERY_MS = 30_000
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
@@ -50,6 +56,7 @@ export function httpOrigin(
     const query = request.query === '' ? '' : `?${request.query}`
     return exchange(request, {
       dispatcher: connections.pool(),
+      places: connections.places,
       origin: `origin ${id} (${url.host})`,
       path: prefix + request.path + query,
       headers: { ...passedOn(request), ...added },
@@ -73,11 +80,14 @@ export function httpOrigin(
         return await send(request)
       }
     },
+    retire: () => connections.retire(),
     close: () => connections.close(),
   }
 }
 
 class Connections {
+  /** The pool would queue without a bound, and go through the dead of its queue at the price of a connection each. */
+  readonly places = new Places(CONNECTIONS_MAX)
   readonly #id: string
   readonly #url: URL
   readonly #options: HttpOriginOptions
@@ -103,9 +113,19 @@ class Connections {
     return this.#pool
   }
 
-  close(): Promise<void> {
+  async retire(): Promise<void> {
     this.#resolvedAt = Number.POSITIVE_INFINITY
-    return this.#pool.close()
+    const old = this.#pool
+    // For those who come back for the rest of a body: nothing is left of it when they have it.
+    this.#pool = this.#open({ keepAliveTimeout: 1 })
+    await old.close()
+  }
+
+  async close(): Promise<void> {
+    this.#resolvedAt = Number.POSITIVE_INFINITY
+    const pool = this.#pool
+    using _ = this.#deps.clock.after(CLOSE_GRACE_MS, () => void pool.destroy().catch(() => {}))
+    await pool.close()
   }
 
   /** Requests under way keep the old connections until they end. */
@@ -129,8 +149,9 @@ class Connections {
     })
   }
 
-  #open(): Pool {
+  #open(more: Pool.Options = {}): Pool {
     return new Pool(this.#url.origin, {
+      ...more,
       connections: CONNECTIONS_MAX,
       connectTimeout: this.#options.timeouts.connectMs,
       maxHeaderSize: HEADER_BYTES_MAX,
