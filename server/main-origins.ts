@@ -2,17 +2,21 @@ import type { Cache } from './cache/cache.ts'
 import type { OriginOptions } from './distribution/types.ts'
 import { createCachedStore } from './edge/cached-store.ts'
 import { groupOrigin } from './edge/group-origin.ts'
-import { httpOrigin } from './edge/http-origin.ts'
+import { type ClosableOrigin, httpOrigin } from './edge/http-origin.ts'
 import { objectStoreOrigin } from './edge/object-store-origin.ts'
 import type { Origin } from './http/message.ts'
 import type { Clock } from './lib/clock.ts'
 import { assertNever, describeError, hasCode, NearcastError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
+import { countedStore } from './storage/counted-store.ts'
 import { openFileStore } from './storage/file.ts'
 import type { ObjectStore } from './storage/object-store.ts'
 import { openS3Store } from './storage/s3.ts'
 
-/** The configured origins as they are now; a changed one is opened anew, a removed one closed. */
+/**
+ * The configured origins as they are now. A changed one is opened anew; what runs in the former one, or in a removed one, goes on to its
+ * end, and viewers in the midst of its bodies get the rest from it.
+ */
 export interface OriginSet {
   get(id: string): Origin | undefined
   list(): readonly Origin[]
@@ -53,6 +57,8 @@ interface Opened {
   readonly options: OriginOptions
   readonly origin: Origin
   readonly cached: ObjectStore | undefined
+  /** Resolves when nothing runs in it any more and its connections are gone. */
+  readonly retire: () => Promise<void>
   readonly close: () => Promise<void>
 }
 
@@ -60,12 +66,19 @@ interface Opened {
 export function openOrigins(deps: OriginSetDeps): OriginSet {
   const opened = new Map<string, Opened>()
 
-  const closeOne = (id: string) => {
+  const retired = new Set<Opened>()
+
+  const retireOne = (id: string) => {
     const old = opened.get(id)
+    if (!old) return
     opened.delete(id)
-    old?.close().catch((error: unknown) => {
-      deps.log.warn('origin did not close', { origin: id, error: describeError(error) })
-    })
+    retired.add(old)
+    old
+      .retire()
+      .catch((error: unknown) => {
+        deps.log.warn('origin did not close', { origin: id, error: describeError(error) })
+      })
+      .finally(() => retired.delete(old))
   }
   const open = (id: string, options: OriginOptions): Opened => {
     switch (options.kind) {
@@ -75,23 +88,30 @@ export function openOrigins(deps: OriginSetDeps): OriginSet {
         return openStore(id, options, openFileStore(options.root, deps))
       case 'http': {
         const origin = httpOrigin(id, options, deps)
-        return { options, origin, cached: undefined, close: () => origin.close() }
+        return { options, origin, cached: undefined, ...endsOf(origin) }
       }
       case 'group': {
         const members = options.members.map((member) => memberOf(id, member))
         const origin = groupOrigin(id, members, options, deps)
-        return { options, origin, cached: undefined, close: () => origin.close() }
+        return { options, origin, cached: undefined, ...endsOf(origin) }
       }
       default:
         return assertNever(options)
     }
   }
-  const openStore = (id: string, options: OriginOptions, store: ObjectStore): Opened => ({
-    options,
-    origin: objectStoreOrigin(id, store),
-    cached: createCachedStore({ ...deps, originId: id, store, probation: true }),
-    close: () => store.close(),
-  })
+  const openStore = (id: string, options: OriginOptions, opening: ObjectStore): Opened => {
+    const store = countedStore(opening)
+    return {
+      options,
+      origin: objectStoreOrigin(id, store),
+      cached: createCachedStore({ ...deps, originId: id, store, probation: true }),
+      retire: async () => {
+        await store.idle()
+        await store.close()
+      },
+      close: () => store.close(),
+    }
+  }
   const memberOf = (group: string, member: string): Origin => {
     const found = opened.get(member)?.origin
     if (found) return found
@@ -154,14 +174,18 @@ export function openOrigins(deps: OriginSetDeps): OriginSet {
           [id, { kind: one.kind, members: one.kind === 'group' ? one.members : [] }] as const,
       ))
         if (kind === 'group' && members.some((member) => stale.has(member))) stale.add(id)
-      for (const id of stale) closeOne(id)
+      for (const id of stale) retireOne(id)
       for (const groups of [false, true])
         for (const [id, one] of entries)
           if ((one.kind === 'group') === groups && !opened.has(id)) tryOpen(id, one)
     },
     close: async () => {
-      await Promise.all([...opened.values()].map((one) => one.close()))
+      await Promise.all([...opened.values(), ...retired].map((one) => one.close()))
       opened.clear()
     },
   }
+}
+
+function endsOf(origin: ClosableOrigin): Pick<Opened, 'retire' | 'close'> {
+  return { retire: () => origin.retire(), close: () => origin.close() }
 }
