@@ -139,7 +139,9 @@ export class Cache implements Room {
   /** What it holds is not to be found any more, here or in the tiers below. */
   remove(victim: StoredObject | Slice): void {
     if (victim instanceof StoredObject) {
-      this.#resting?.forget(this.#nameOf(victim))
+      const present = this.#entries.get(victim.key)?.variants.get(victim.variant)
+      // What came in its place since is somebody else's.
+      if (!present || present === victim) this.#resting?.forget(this.#nameOf(victim))
       this.#drop(victim)
       return
     }
@@ -248,6 +250,8 @@ export class Cache implements Room {
   }
 
   objectRefreshed(object: StoredObject): void {
+    object.queue?.resize(object, objectCost(object))
+    this.admit(0, true)
     if (!this.#resting) return
     if (this.#entries.get(object.key)?.variants.get(object.variant) !== object) return
     const whole = this.#wholes.get(object.generation) === object

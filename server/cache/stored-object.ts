@@ -102,9 +102,14 @@ export class StoredObject extends Evictable {
 /** Objects, their maps and header strings: measured on Node 20, rounded up. */
 const OBJECT_OVERHEAD_BYTES = 1024
 
-/** What an object takes beside its bytes. */
-export function objectCost(object: StoredObject): number {
-  let characters = object.key.length * 2 + object.variant.length * 2
-  for (const text of object.facts.flat) characters += text.length * 3
+/** What an object takes beside its bytes: also what of its fields no viewer is sent. */
+export function objectCost({ key, variant, facts }: StoredObject): number {
+  let characters = (key.length + variant.length + facts.path.length) * 2
+  for (const text of facts.flat) characters += text.length
+  for (const [name, value] of Object.entries(facts.responseFields)) {
+    characters += name.length
+    for (const text of typeof value === 'string' ? [value] : value) characters += text.length * 2
+  }
+  for (const tag of facts.tags ?? []) characters += tag.length * 2
   return OBJECT_OVERHEAD_BYTES + characters
 }

@@ -1,33 +1,17 @@
-import { type FileHandle, open } from 'node:fs/promises'
 import { describeError } from '../../lib/errors.ts'
-import type { Log } from '../../lib/log.ts'
-import type { Random } from '../../lib/random.ts'
 import { HashIndex, hashKey, type KeyHash } from './hash-index.ts'
+import { IndexLoader } from './index-loader.ts'
+import { ReadGate } from './read-gate.ts'
 import { type RecordContent, type StoredRecord, readRecord, writeRecord } from './record.ts'
-import {
-  INDEX_ENTRY_BYTES,
-  INDEX_HEADER_BYTES,
-  listSegments,
-  readEntries,
-  readSegmentHeader,
-  removeSegment,
-  SegmentEntries,
-  segmentPath,
-  writeIndex,
-  writeSegmentHeader,
-} from './segment-files.ts'
+import type { Segment } from './segment.ts'
+import { SegmentFolder, type SegmentFolderOptions } from './segment-folder.ts'
 import { type WriteOperation, WriteQueue } from './write-queue.ts'
 
-export interface DiskStoreOptions {
-  readonly folder: string
-  /** Bound of all its files. */
-  readonly diskBytes: number
-  /** What the answers depend on besides their keys: under another one, what is there is thrown away. 32 bits. */
-  readonly fingerprint: number
-  readonly log: Log
-  readonly random: Random
+export interface DiskStoreOptions extends SegmentFolderOptions {
   /** Asked of a record that is about to outlive its segment. */
   readonly survives?: ((record: StoredRecord) => Promise<boolean>) | undefined
+  /** A start waits for so many entries, the newest; the others come in while it serves. */
+  readonly entriesAtStart?: number | undefined
 }
 
 export interface DiskStats {
@@ -38,31 +22,23 @@ export interface DiskStats {
   /** Records that were not taken because the disk could not follow. */
   readonly dropped: number
   readonly on: boolean
+  /** What older segments hold is still being brought in: it is found from then on. */
+  readonly loading: boolean
 }
 
-interface Segment {
-  readonly number: number
-  readonly file: FileHandle
-  readonly entries: SegmentEntries
-  /** Entries that its index file covers. */
-  covered: number
-}
 const MIB = 1024 * 1024
-const SEGMENTS = 64
-const SEGMENT_BYTES_MIN = 16 * MIB
-// Offsets are 32 bits.
-const SEGMENT_BYTES_MAX = 0xf000_0000
-/** Bytes that wait to be written; what comes above is not kept. */
+/** Bytes that wait to be written; of what comes above only what says that others count no more is kept, up to twice as many. */
 const PENDING_BYTES_MAX = 32 * MIB
 /** After so many bytes the index of the segment being written is saved: a start reads no more than that record by record. */
 const SNAPSHOT_BYTES = 64 * MIB
-const READS_MAX = 64
 /** Longest record, as part of a segment. */
 const RECORD_PART = 0.25
 /** Of a segment that goes, so much is written anew at most. */
 const SURVIVING_PART = 0.5
 /** Entries looked at in one turn of the event loop. */
 const ENTRIES_AT_ONCE = 2000
+const ENTRIES_AT_START = 100_000
+const GONE: RecordContent = { kind: 'gone', key: '', meta: '', body: [] }
 
 /**
  * Records in append-only segment files under a byte bound. The oldest segment goes first; what was asked for again in it is written
@@ -70,35 +46,30 @@ const ENTRIES_AT_ONCE = 2000
  */
 export class DiskStore {
   readonly #options: DiskStoreOptions
-  readonly #segmentBytes: number
   readonly #index = new HashIndex()
-  /** Oldest first; the last one is written to. */
-  readonly #segments = new Map<number, Segment>()
+  readonly #loader = new IndexLoader(this.#index)
+  readonly #folder: SegmentFolder
   readonly #queue = new WriteQueue()
-  #seed: number
-  #head: Segment | undefined
-  #bytes = 0
+  readonly #gate = new ReadGate()
   #unsaved = 0
-  #reads = 0
   #dropped = 0
+  #loading: Promise<void> = Promise.resolve()
   #pump: Promise<void> | undefined
   #state: 'on' | 'closing' | 'off' = 'on'
 
   private constructor(options: DiskStoreOptions) {
     this.#options = options
-    const { diskBytes } = options
-    const least = Math.min(SEGMENT_BYTES_MIN, diskBytes / 4)
-    this.#segmentBytes = Math.floor(
-      Math.min(SEGMENT_BYTES_MAX, Math.max(least, diskBytes / SEGMENTS)),
-    )
-    this.#seed = options.random.bytes(4).readUInt32LE(0)
+    this.#folder = new SegmentFolder(options, this.#index)
   }
 
-  /** Never rejects: a folder that can't be used gives a store that is off. */
+  /**
+   * Never rejects: a folder that can't be used gives a store that is off. Of a large one the newest part is there; the older comes in
+   * afterwards, while it serves.
+   */
   static async open(options: DiskStoreOptions): Promise<DiskStore> {
     const store = new DiskStore(options)
     try {
-      await store.#load()
+      await store.#load(await store.#folder.open())
     } catch (error) {
       await store.#fail(error)
     }
@@ -107,33 +78,34 @@ export class DiskStore {
 
   get stats(): DiskStats {
     return {
-      bytes: this.#bytes,
+      bytes: this.#folder.bytes,
       diskBytes: this.#options.diskBytes,
       records: this.#index.size,
       indexBytes: this.#index.bytes,
       dropped: this.#dropped,
       on: this.#state !== 'off',
+      loading: this.#loader.loading,
     }
   }
 
   hash(key: string): KeyHash {
-    return hashKey(key, this.#seed)
+    return hashKey(key, this.#folder.seed)
   }
 
   has(hash: KeyHash): boolean {
-    return this.#index.has(hash)
+    return this.#index.has(hash) || this.#queue.has(hash)
   }
 
   /** Says that it was asked for again; false when it is not here. */
   visit(hash: KeyHash): boolean {
     this.#index.visit(hash)
-    return this.#index.has(hash)
+    return this.has(hash)
   }
 
-  /** The record of this key; undefined when it is not here or not whole. */
+  /** The record of this key, written or about to be; undefined when it is not here or not whole. */
   async read(hash: KeyHash, key: string): Promise<StoredRecord | undefined> {
-    if (this.#reads >= READS_MAX) return undefined
-    const record = await this.#readAt(hash)
+    const waiting = this.#queue.find(hash)
+    const record = waiting ? asStored(waiting) : await this.#readAt(hash)
     if (!record || record.key !== key) return undefined
     this.#index.visit(hash)
     return record
@@ -143,21 +115,32 @@ export class DiskStore {
   write(hash: KeyHash, content: RecordContent): boolean {
     if (this.#state !== 'on') return false
     const written = writeRecord(hash, content)
-    const small = written && written.length <= this.#segmentBytes * RECORD_PART
-    if (!small || this.#queue.bytes + written.length > PENDING_BYTES_MAX) {
+    const small = written && written.length <= this.#folder.segmentBytes * RECORD_PART
+    const room = content.body.length > 0 ? PENDING_BYTES_MAX : PENDING_BYTES_MAX * 2
+    if (!small || this.#queue.bytes + written.length > room) {
       this.#dropped++
       return false
     }
-    this.#enqueue({ hash, kind: 'put', ...written, dead: false })
+    // The former one is not to be found while this one waits.
+    this.#index.remove(hash)
+    this.#enqueue({ hash, kind: 'put', content, ...written, dead: false })
     return true
   }
 
   /** The record under this hash counts no more, also after a restart. */
   forget(hash: KeyHash): void {
     const queued = this.#queue.forget(hash)
-    if (!this.#index.remove(hash) && !queued) return
-    const gone = writeRecord(hash, { kind: 'gone', key: '', meta: '', body: [] })
-    if (gone && this.#state !== 'off') this.#enqueue({ hash, kind: 'gone', ...gone, dead: false })
+    const unknown = this.#loader.loading
+    this.#loader.forget(hash)
+    if (!this.#index.remove(hash) && !queued && !unknown) return
+    const gone = writeRecord(hash, GONE)
+    if (gone && this.#state !== 'off')
+      this.#enqueue({ hash, kind: 'gone', content: GONE, ...gone, dead: false })
+  }
+
+  /** Resolves when all that lay on the disk at the start can be found. */
+  loaded(): Promise<void> {
+    return this.#loading
   }
 
   /** Resolves when all that was given so far is on the disk. */
@@ -168,45 +151,42 @@ export class DiskStore {
   async close(): Promise<void> {
     if (this.#state === 'off') return
     this.#state = 'closing'
+    await this.#loading
     await this.flushed()
-    try {
-      if (this.#head) await this.#saveIndex(this.#head)
-    } catch (error) {
-      await this.#fail(error)
-    }
+    const { head } = this.#folder
+    if (head) await this.#folder.saveIndex(head)
     this.#state = 'off'
-    await this.#closeFiles()
+    this.#index.clear()
+    await this.#folder.close()
   }
 
-  async #load(): Promise<void> {
-    const { folder, diskBytes, fingerprint } = this.#options
-    let seeded = false
-    for (const number of await listSegments(folder)) {
-      const file = await open(segmentPath(folder, number), 'r+')
-      const header = await readSegmentHeader(file)
-      const ours = header?.fingerprint === fingerprint && (!seeded || header.seed === this.#seed)
-      if (!header || !ours) {
-        await file.close()
-        await removeSegment(folder, number)
-        continue
+  /** Resolves once enough is there to begin with. */
+  #load(newestFirst: readonly Segment[]): Promise<void> {
+    return new Promise((resolve) => {
+      this.#loading = this.#loadAll(newestFirst, resolve)
+        .catch((error: unknown) => this.#fail(error))
+        .finally(resolve)
+    })
+  }
+
+  async #loadAll(newestFirst: readonly Segment[], begun: () => void): Promise<void> {
+    let left = this.#options.entriesAtStart ?? ENTRIES_AT_START
+    for (const segment of newestFirst) {
+      const there = () => this.#folder.get(segment.number) === segment
+      try {
+        if (there()) await this.#folder.know(segment)
+      } catch {
+        await this.#folder.remove(segment)
       }
-      this.#seed = header.seed
-      seeded = true
-      const entries = await readEntries(folder, number, file)
-      const segment = { number, file, entries, covered: 0 }
-      this.#segments.set(number, segment)
-      this.#bytes += sizeOf(entries)
-      for (let i = 0; i < entries.length; i++) {
-        const { kind, hash, offset, length } = entries.at(i)
-        if (kind === 'gone') this.#index.remove(hash)
-        else this.#index.set(hash, { segment: number, offset, length })
-      }
-      this.#head = segment
+      if (!there()) continue
+      // What is written meanwhile comes in by itself.
+      const { length } = segment.entries
+      left -= length
+      if (left < 0) begun()
+      await this.#loader.load(segment, length, () => this.#state !== 'on' || !there())
+      if (this.#state !== 'on') return
     }
-    // What a killed writer left behind its last whole record.
-    if (this.#head) await this.#head.file.truncate(this.#head.entries.end)
-    for (const segment of this.#segments.values())
-      if (this.#bytes + this.#segmentBytes > diskBytes) await this.#remove(segment)
+    this.#loader.end()
   }
 
   #enqueue(operation: WriteOperation): void {
@@ -223,8 +203,9 @@ export class DiskStore {
       for (;;) {
         const { first } = this.#queue
         if (!first || this.#state === 'off') return
-        if (!this.#head || !this.#fits(this.#head, first.length, 1)) await this.#rotate()
-        if (this.#head) await this.#writeBatch(this.#head)
+        let { head } = this.#folder
+        if (!head || !this.#folder.fits(head, first.length, 1)) head = await this.#rotate()
+        await this.#writeBatch(head)
       }
     } catch (error) {
       await this.#fail(error)
@@ -232,52 +213,49 @@ export class DiskStore {
   }
 
   async #writeBatch(head: Segment): Promise<void> {
-    const batch = this.#queue.take((bytes, count) => this.#fits(head, bytes, count))
+    const batch = this.#queue.take((bytes, count) => this.#folder.fits(head, bytes, count))
     const live = batch.filter(({ dead }) => !dead)
     if (live.length > 0) await this.#append(head, live)
     for (const operation of batch) this.#queue.done(operation)
-    if (this.#unsaved >= SNAPSHOT_BYTES) await this.#saveIndex(head)
+    if (this.#unsaved < SNAPSHOT_BYTES) return
+    this.#unsaved = 0
+    await this.#folder.saveIndex(head)
   }
 
   async #append(head: Segment, operations: readonly WriteOperation[]): Promise<void> {
     let offset = head.entries.end
-    await writeAll(
-      head.file,
+    await this.#folder.append(
+      head,
       operations.flatMap(({ parts }) => parts),
-      offset,
     )
     if (this.#state === 'off') return
     for (const { hash, kind, length, dead } of operations) {
       head.entries.push({ kind, hash, offset, length })
-      // Forgotten while it was being written: its `gone` is the next to be written.
+      // Forgotten while it was being written, or followed by another: that is the next to be written.
       if (kind === 'put' && !dead) this.#index.set(hash, { segment: head.number, offset, length })
       offset += length
-      this.#bytes += length + INDEX_ENTRY_BYTES
       this.#unsaved += length
     }
+    this.#folder.resized(head)
   }
 
-  async #rotate(): Promise<void> {
-    const { folder, fingerprint, diskBytes } = this.#options
-    if (this.#head) await this.#saveIndex(this.#head)
-    const number = (this.#head?.number ?? 0) + 1
-    this.#head = undefined
-    while (this.#bytes + this.#segmentBytes > diskBytes && (await this.#removeOldest()));
-    const file = await open(segmentPath(folder, number), 'w+', 0o600)
-    const head = { number, file, entries: new SegmentEntries(), covered: 0 }
-    this.#segments.set(number, head)
-    this.#bytes += sizeOf(head.entries)
-    await writeAll(file, [writeSegmentHeader({ seed: this.#seed, fingerprint })], 0)
-    this.#head = head
+  async #rotate(): Promise<Segment> {
+    // Until then the oldest is not known, and it may have to go.
+    await this.#loading
+    const { head: former } = this.#folder
+    if (former) await this.#folder.saveIndex(former)
+    this.#unsaved = 0
+    const head = await this.#folder.begin()
     // The oldest makes room while there is still one segment's worth, so that what survives has a place.
-    if (this.#bytes + 2 * this.#segmentBytes > diskBytes) await this.#recycle(head)
+    if (this.#folder.crowded) await this.#recycle(head)
+    return head
   }
 
   /** Takes the oldest segment away, writing anew what was asked for again in it. */
   async #recycle(head: Segment): Promise<void> {
-    const [oldest] = this.#segments.values()
+    const { oldest } = this.#folder
     if (!oldest || oldest === head) return
-    let room = this.#segmentBytes * SURVIVING_PART
+    let room = this.#folder.segmentBytes * SURVIVING_PART
     for (let i = 0; i < oldest.entries.length; i++) {
       if (i % ENTRIES_AT_ONCE === ENTRIES_AT_ONCE - 1) await turn()
       const { hash, offset, length } = oldest.entries.at(i)
@@ -286,69 +264,43 @@ export class DiskStore {
       const record = await this.#readAt(hash)
       const keep = record && (await this.#options.survives?.(record))
       if (!record || keep === false) continue
+      // Gone or replaced meanwhile.
       if (!this.#index.isAt(hash, oldest.number, offset)) continue
-      const again = writeRecord(hash, { ...record, body: [record.body] })
+      const content = { ...record, body: [record.body] }
+      const again = writeRecord(hash, content)
       if (!again) continue
-      // A newer one waits already.
-      if (this.#queue.has(hash)) continue
-      const operation: WriteOperation = { hash, kind: 'put', ...again, dead: false }
+      const operation: WriteOperation = { hash, kind: 'put', content, ...again, dead: false }
       this.#queue.begin(operation)
       await this.#append(head, [operation])
       this.#queue.done(operation)
       room -= length
     }
-    await this.#remove(oldest)
-  }
-
-  async #removeOldest(): Promise<boolean> {
-    const [oldest] = this.#segments.values()
-    if (oldest) await this.#remove(oldest)
-    return oldest !== undefined
-  }
-
-  async #remove(segment: Segment): Promise<void> {
-    this.#segments.delete(segment.number)
-    if (this.#head === segment) this.#head = undefined
-    for (let i = 0; i < segment.entries.length; i++) {
-      if (i % ENTRIES_AT_ONCE === ENTRIES_AT_ONCE - 1) await turn()
-      const { hash, offset } = segment.entries.at(i)
-      if (this.#index.isAt(hash, segment.number, offset)) this.#index.remove(hash)
-    }
-    await segment.file.close()
-    await removeSegment(this.#options.folder, segment.number)
-    this.#bytes -= sizeOf(segment.entries)
+    await this.#folder.remove(oldest)
   }
 
   async #readAt(hash: KeyHash): Promise<StoredRecord | undefined> {
     const place = this.#index.find(hash)
-    const segment = place && this.#segments.get(place.segment)
-    if (!place || !segment) return undefined
-    const bytes = Buffer.allocUnsafeSlow(place.length)
-    this.#reads++
+    if (!place) return undefined
+    const { segment: number, offset, length } = place
+    const entered = this.#gate.enter(length)
+    if (entered === false) return undefined
+    if (entered) await entered
     try {
-      const { bytesRead } = await segment.file.read(bytes, 0, place.length, place.offset)
-      if (!this.#index.isAt(hash, place.segment, place.offset)) return undefined
-      const record = bytesRead === place.length ? readRecord(bytes) : undefined
+      const segment = this.#folder.get(number)
+      if (!segment || !this.#index.isAt(hash, number, offset)) return undefined
+      const bytes = Buffer.allocUnsafeSlow(length)
+      const { bytesRead } = await segment.file.read(bytes, 0, length, offset)
+      if (!this.#index.isAt(hash, number, offset)) return undefined
+      const record = bytesRead === length ? readRecord(bytes) : undefined
       if (!record) this.forget(hash)
       return record
-    } catch (error) {
-      if (this.#segments.get(place.segment) === segment) await this.#fail(error)
+    } catch {
+      // A place on the disk that can't be read: nothing else is lost with it.
+      if (this.#index.isAt(hash, number, offset)) this.forget(hash)
       return undefined
     } finally {
-      this.#reads--
+      this.#gate.leave(length)
     }
-  }
-
-  async #saveIndex(segment: Segment): Promise<void> {
-    this.#unsaved = 0
-    if (segment.covered === segment.entries.length) return
-    const { length } = segment.entries
-    await writeIndex(this.#options.folder, segment.number, segment.entries)
-    segment.covered = length
-  }
-
-  #fits({ entries }: Segment, bytes: number, records: number): boolean {
-    return sizeOf(entries) + bytes + records * INDEX_ENTRY_BYTES <= this.#segmentBytes
   }
 
   async #fail(error: unknown): Promise<void> {
@@ -359,33 +311,15 @@ export class DiskStore {
       error: describeError(error),
     })
     this.#queue.clear()
-    await this.#closeFiles()
-  }
-
-  async #closeFiles(): Promise<void> {
-    const segments = [...this.#segments.values()]
-    this.#segments.clear()
-    this.#head = undefined
     this.#index.clear()
-    await Promise.allSettled(segments.map(({ file }) => file.close()))
+    await this.#folder.close()
   }
 }
 
-function sizeOf(entries: SegmentEntries): number {
-  return entries.end + INDEX_HEADER_BYTES + entries.length * INDEX_ENTRY_BYTES
+function asStored({ kind, key, meta, body }: RecordContent): StoredRecord {
+  return { kind, key, meta, body: Buffer.concat(body) }
 }
 
 function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
-}
-
-/** All of it: a short write is a disk that is full. */
-async function writeAll(
-  file: FileHandle,
-  parts: readonly Uint8Array[],
-  position: number,
-): Promise<void> {
-  const length = parts.reduce((sum, part) => sum + part.length, 0)
-  const { bytesWritten } = await file.writev([...parts], position)
-  if (bytesWritten !== length) throw new Error(`wrote ${bytesWritten} of ${length} bytes`)
 }

@@ -15,7 +15,6 @@ export interface Place {
 export const PLACE_LENGTH_MAX = 0x7fffffff
 
 const SHARD_BITS = 10
-const SHARDS = 1 << SHARD_BITS
 const CAPACITY_START = 16
 const GROWTH = 1.5
 const LOAD_MAX = 0.8
@@ -40,9 +39,16 @@ interface Shard {
  * thousandth of it at a time. An entry under the same 64 bits replaces the former; whoever reads a record checks its key.
  */
 export class HashIndex {
-  readonly #shards: (Shard | undefined)[] = Array.from({ length: SHARDS })
+  readonly #shards: (Shard | undefined)[]
+  readonly #shift: number
   #size = 0
   #bytes = 0
+
+  /** With fewer shards a small index takes less; a large one grows in larger steps. */
+  constructor(shardBits = SHARD_BITS) {
+    this.#shards = Array.from({ length: 1 << shardBits })
+    this.#shift = 32 - shardBits
+  }
 
   get size(): number {
     return this.#size
@@ -54,13 +60,13 @@ export class HashIndex {
 
   has(hash: KeyHash): boolean {
     const shard = this.#shardOf(hash)
-    return shard !== undefined && (shard.words[slotOf(shard, hash) + LENGTH] ?? 0) !== 0
+    return shard !== undefined && word(shard, slotOf(shard, hash.high, hash.low) + LENGTH) !== 0
   }
 
   find(hash: KeyHash): Place | undefined {
     const shard = this.#shardOf(hash)
     if (!shard) return undefined
-    const at = slotOf(shard, hash)
+    const at = slotOf(shard, hash.high, hash.low)
     const length = word(shard, at + LENGTH)
     if (length === 0) return undefined
     return {
@@ -78,8 +84,8 @@ export class HashIndex {
 
   /** Length from 1 to PLACE_LENGTH_MAX. The entry begins unvisited. */
   set(hash: KeyHash, place: Place): void {
-    const shard = this.#roomFor(hash)
-    const at = slotOf(shard, hash)
+    const shard = this.#roomFor(hash.high)
+    const at = slotOf(shard, hash.high, hash.low)
     if (word(shard, at + LENGTH) === 0) {
       shard.size++
       this.#size++
@@ -91,10 +97,24 @@ export class HashIndex {
     shard.words[at + LENGTH] = place.length
   }
 
+  /** Sets what has no entry yet. In numbers: millions of them are set at a start. */
+  add(high: number, low: number, segment: number, offset: number, length: number): void {
+    const shard = this.#roomFor(high)
+    const at = slotOf(shard, high, low)
+    if (word(shard, at + LENGTH) !== 0) return
+    shard.size++
+    this.#size++
+    shard.words[at + HIGH] = high
+    shard.words[at + LOW] = low
+    shard.words[at + SEGMENT] = segment
+    shard.words[at + OFFSET] = offset
+    shard.words[at + LENGTH] = length
+  }
+
   remove(hash: KeyHash): boolean {
     const shard = this.#shardOf(hash)
     if (!shard) return false
-    const at = slotOf(shard, hash)
+    const at = slotOf(shard, hash.high, hash.low)
     if (word(shard, at + LENGTH) === 0) return false
     vacate(shard, at / WORDS)
     shard.size--
@@ -106,7 +126,7 @@ export class HashIndex {
   visit(hash: KeyHash): void {
     const shard = this.#shardOf(hash)
     if (!shard) return
-    const at = slotOf(shard, hash) + LENGTH
+    const at = slotOf(shard, hash.high, hash.low) + LENGTH
     const length = word(shard, at)
     if (length !== 0) shard.words[at] = length | VISITED
   }
@@ -115,7 +135,7 @@ export class HashIndex {
   takeVisit(hash: KeyHash): boolean {
     const shard = this.#shardOf(hash)
     if (!shard) return false
-    const at = slotOf(shard, hash) + LENGTH
+    const at = slotOf(shard, hash.high, hash.low) + LENGTH
     const length = word(shard, at)
     shard.words[at] = length & ~VISITED
     return (length & VISITED) !== 0
@@ -128,11 +148,11 @@ export class HashIndex {
   }
 
   #shardOf(hash: KeyHash): Shard | undefined {
-    return this.#shards[hash.high >>> (32 - SHARD_BITS)]
+    return this.#shards[hash.high >>> this.#shift]
   }
 
-  #roomFor(hash: KeyHash): Shard {
-    const number = hash.high >>> (32 - SHARD_BITS)
+  #roomFor(high: number): Shard {
+    const number = high >>> this.#shift
     const present = this.#shards[number]
     if (present && present.size < present.capacity * LOAD_MAX) return present
     const capacity = present ? Math.ceil(present.capacity * GROWTH) : CAPACITY_START
@@ -162,12 +182,12 @@ export function hashKey(text: string, seed: number): KeyHash {
 }
 
 /** First word of the entry with this hash, or of the empty slot where it belongs. */
-function slotOf(shard: Shard, hash: KeyHash): number {
+function slotOf(shard: Shard, high: number, low: number): number {
   const { words, capacity } = shard
-  for (let slot = homeOf(hash.low, capacity); ; slot = slot + 1 === capacity ? 0 : slot + 1) {
+  for (let slot = homeOf(low, capacity); ; slot = slot + 1 === capacity ? 0 : slot + 1) {
     const at = slot * WORDS
     if (words[at + LENGTH] === 0) return at
-    if (words[at + LOW] === hash.low && words[at + HIGH] === hash.high) return at
+    if (words[at + LOW] === low && words[at + HIGH] === high) return at
   }
 }
 
@@ -194,8 +214,7 @@ function vacate(shard: Shard, vacant: number): void {
 function copyInto(grown: Shard, former: Shard): void {
   for (let at = 0; at < former.words.length; at += WORDS) {
     if (former.words[at + LENGTH] === 0) continue
-    const hash = { high: word(former, at + HIGH), low: word(former, at + LOW) }
-    const to = slotOf(grown, hash)
+    const to = slotOf(grown, word(former, at + HIGH), word(former, at + LOW))
     for (let i = 0; i < WORDS; i++) grown.words[to + i] = word(former, at + i)
     grown.size++
   }

@@ -12,8 +12,14 @@ import {
 import type { DiskStats, DiskStore } from './disk-store.ts'
 import type { StoredRecord } from './record.ts'
 
+/** What of a disk store is asked. */
+export type RecordStore = Pick<
+  DiskStore,
+  'stats' | 'hash' | 'has' | 'visit' | 'read' | 'write' | 'forget' | 'close'
+>
+
 export interface RestingOptions {
-  readonly disk: DiskStore
+  readonly disk: RecordStore
   /** Names this process: random. */
   readonly run: string
 }
@@ -45,7 +51,7 @@ const CELLS_MAX = 64
 
 /** What the cache gives to the tier below and has back from it: answers and slices ⇄ records. */
 export class Resting {
-  readonly #disk: DiskStore
+  readonly #disk: RecordStore
   readonly #run: string
   readonly #reading = new Map<string, Promise<StoredRecord | undefined>>()
 
@@ -202,7 +208,10 @@ export class Resting {
   }
 
   #announce({ key, vary }: AnswerName): void {
-    if (vary.length > 0) this.#write('vary', keyRecord(key), JSON.stringify(vary), [])
+    if (vary.length === 0) return
+    const name = keyRecord(key)
+    // What chose among the key's answers before would give one to viewers it was not made for.
+    if (!this.#write('vary', name, JSON.stringify(vary), [])) this.#forget(name)
   }
 
   #holdsSlice(run: SliceRun, cell: number): boolean {

@@ -58,8 +58,8 @@ export class SegmentEntries {
   /** Offset behind the last record. */
   get end(): number {
     if (this.#length === 0) return SEGMENT_HEADER_BYTES
-    const at = (this.#length - 1) * WORDS
-    return this.#word(at + 2) + this.#word(at + 3)
+    const last = this.#length - 1
+    return this.offset(last) + this.recordLength(last)
   }
 
   push({ kind, hash, offset, length }: SegmentEntry): void {
@@ -78,13 +78,28 @@ export class SegmentEntries {
   }
 
   at(number: number): SegmentEntry {
-    const at = number * WORDS
     return {
-      kind: this.#word(at + 4) === GONE ? 'gone' : 'put',
-      hash: { high: this.#word(at), low: this.#word(at + 1) },
-      offset: this.#word(at + 2),
-      length: this.#word(at + 3),
+      kind: this.isGone(number) ? 'gone' : 'put',
+      hash: { high: this.high(number), low: this.low(number) },
+      offset: this.offset(number),
+      length: this.recordLength(number),
     }
+  }
+
+  isGone(number: number): boolean {
+    return this.#word(number * WORDS + 4) === GONE
+  }
+  high(number: number): number {
+    return this.#word(number * WORDS)
+  }
+  low(number: number): number {
+    return this.#word(number * WORDS + 1)
+  }
+  offset(number: number): number {
+    return this.#word(number * WORDS + 2)
+  }
+  recordLength(number: number): number {
+    return this.#word(number * WORDS + 3)
   }
 
   bytes(): Buffer {
@@ -165,6 +180,17 @@ export async function writeIndex(
   await rename(`${path}.new`, path)
 }
 
+/** What a segment and its index file take as they lie, before its entries are known. */
+export async function bytesOf(folder: string, segment: number): Promise<number> {
+  let bytes = (await stat(segmentPath(folder, segment))).size
+  try {
+    bytes += (await stat(indexPath(folder, segment))).size
+  } catch {
+    // A start without it reads the records' headers.
+  }
+  return bytes
+}
+
 /** undefined when there is none, it is damaged, or it names bytes that a file of `size` has not. */
 async function readIndex(
   folder: string,
@@ -187,8 +213,8 @@ async function readIndex(
   const entries = new SegmentEntries(words, bytes.length / INDEX_ENTRY_BYTES)
   let end = SEGMENT_HEADER_BYTES
   for (let i = 0; i < entries.length; i++) {
-    const { offset, length } = entries.at(i)
-    if (offset !== end || length < RECORD_HEADER_BYTES || length > PLACE_LENGTH_MAX)
+    const length = entries.recordLength(i)
+    if (entries.offset(i) !== end || length < RECORD_HEADER_BYTES || length > PLACE_LENGTH_MAX)
       return undefined
     end += length
   }

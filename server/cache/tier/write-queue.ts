@@ -1,17 +1,19 @@
 import type { KeyHash } from './hash-index.ts'
+import type { RecordContent } from './record.ts'
 
 export interface WriteOperation {
   readonly hash: KeyHash
   readonly kind: 'put' | 'gone'
+  readonly content: RecordContent
   readonly parts: readonly Uint8Array[]
   readonly length: number
-  /** Forgotten before it was written. */
+  /** Forgotten, or followed by a newer one, before it was written. */
   dead: boolean
 }
 
 const BATCH_BYTES = 4 * 1024 * 1024
-// IOV_MAX is 1024.
-const BATCH_PARTS = 1000
+// Bounds the time of one turn; large parts, at most one of four megabytes' 16 KiB each, stay below IOV_MAX (1024).
+const BATCH_PARTS = 12_000
 
 /** Records that wait to be written or are being written, in order. */
 export class WriteQueue {
@@ -34,14 +36,22 @@ export class WriteQueue {
 
   /** Whether a record of this hash is on its way. */
   has(hash: KeyHash): boolean {
-    return this.#puts.has(nameOf(hash))
+    return this.#puts.size > 0 && this.#puts.has(nameOf(hash))
+  }
+
+  /** What the record of this hash that is on its way says. */
+  find(hash: KeyHash): RecordContent | undefined {
+    return this.#puts.size > 0 ? this.#puts.get(nameOf(hash))?.content : undefined
   }
 
   /** What is on its way under this hash is not to be found when it is written; false when nothing is. */
   forget(hash: KeyHash): boolean {
-    const operation = this.#puts.get(nameOf(hash))
-    if (operation) operation.dead = true
-    return operation !== undefined
+    const name = nameOf(hash)
+    const operation = this.#puts.get(name)
+    if (!operation) return false
+    operation.dead = true
+    this.#puts.delete(name)
+    return true
   }
 
   /** The next ones for one write, as long as `fits` takes their number and bytes; each is given to `done` afterwards. */
@@ -62,7 +72,11 @@ export class WriteQueue {
   /** An operation that is written past the queue. */
   begin(operation: WriteOperation): void {
     this.#bytes += operation.length
-    if (operation.kind === 'put') this.#puts.set(nameOf(operation.hash), operation)
+    if (operation.kind !== 'put') return
+    const name = nameOf(operation.hash)
+    const former = this.#puts.get(name)
+    if (former) former.dead = true
+    this.#puts.set(name, operation)
   }
 
   done(operation: WriteOperation): void {
