@@ -127,15 +127,21 @@ function initialAge(facts: ResponseFacts): number {
 function ageOnArrival(facts: ResponseFacts): number {
   const { responseFields, requestTime, responseTime } = facts
   const date = parseHttpDate(fieldLine(responseFields, 'date'), responseTime) ?? responseTime
-  const apparent = Math.max(0, Math.floor((responseTime - date) / 1000))
+  const sinceDate = Math.floor((responseTime - date) / 1000)
+  // Date is cut to whole seconds: one second may be nothing but that, and most of a short lifetime.
+  const apparent = sinceDate > 1 ? sinceDate : 0
   const delay = Math.max(0, responseTime - requestTime) / 1000
-  return Math.max(apparent, ageField(responseFields) + delay)
+  return Math.max(apparent, (declaredAge(responseFields) ?? 0) + delay)
 }
 
-// RFC 9111 §5.1: of several values the first counts, what is no number is ignored.
-function ageField(fields: Fields): number {
-  const value = listMembers(fieldLine(fields, 'age'))[0]
-  return value !== undefined && /^\d+$/.test(value) ? Math.min(Number(value), MAX_DELTA_SECONDS) : 0
+/**
+ * Seconds that caches on the way say an answer has lain there (RFC 9111 §5.1): of several values the first counts, what is no number is
+ * ignored. Parameters behind a number do not make it younger.
+ */
+export function declaredAge(fields: Fields): number | undefined {
+  const [value] = listMembers(fieldLine(fields, 'age'))
+  const seconds = value === undefined ? undefined : /^(\d+)(?:\s*;|$)/.exec(value)?.[1]
+  return seconds === undefined ? undefined : Math.min(Number(seconds), MAX_DELTA_SECONDS)
 }
 
 function byTable(facts: ResponseFacts, behavior: FreshnessBehavior): Freshness {
@@ -246,7 +252,7 @@ function explicitLifetime(
 ): { readonly rule: string; readonly seconds: number } | undefined {
   const lifetime = saidLifetime(facts, cacheControl)
   if (!lifetime) return undefined
-  const seconds = Math.max(0, lifetime.seconds - ageField(facts.responseFields))
+  const seconds = Math.max(0, lifetime.seconds - (declaredAge(facts.responseFields) ?? 0))
   return { rule: lifetime.rule, seconds }
 }
 

@@ -1,6 +1,6 @@
 import type { Cache } from '../cache/cache.ts'
 import type { StoredObject } from '../cache/stored-object.ts'
-import { currentAge, freshnessOf } from '../distribution/freshness.ts'
+import { currentAge, declaredAge, freshnessOf } from '../distribution/freshness.ts'
 import type { Behavior } from '../distribution/types.ts'
 import { writeCacheStatus } from '../http/cache-status.ts'
 import type { OriginMessage } from '../http/message.ts'
@@ -221,10 +221,30 @@ function forwarded(
   if (collapsed && !revalidated) result = 'Hit'
   if (facts.status >= 400) result = 'Error'
   const cacheStatus = forwardedStatus(fetched.forwarded, collapsed, left)
-  // RFC 9111 §5.1: what came with an Age, or lay here before, goes out with one.
-  const old = facts.responseFields['age'] !== undefined || left <= 0 || collapsed
   const flat = (!collapsed && fetched.flat) || facts.flat
-  return { kind: 'object', object, flat, cacheStatus, result, age: old ? age : undefined }
+  return {
+    kind: 'object',
+    object,
+    flat,
+    cacheStatus,
+    result,
+    age: ageSaid(fetched, collapsed, age, left),
+  }
+}
+
+/**
+ * RFC 9111 §5.1: what lay here goes out with its age. What only passes goes out with the Age it came with: who keeps it adds the whole
+ * time that his own request took (§4.2.3), and ours is part of that.
+ */
+function ageSaid(
+  { object: { facts }, forwarded: { status, stored } }: Fetched & { kind: 'object' },
+  collapsed: boolean,
+  age: number,
+  left: number,
+): number | undefined {
+  const declared = declaredAge(facts.responseFields)
+  if (!collapsed && stored && status !== 304) return declared
+  return declared !== undefined || left <= 0 || collapsed ? age : undefined
 }
 
 function forwardedStatus(

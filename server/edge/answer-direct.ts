@@ -37,7 +37,7 @@ export async function answerDirect(
   viewer.result = status >= 400 ? 'Error' : 'Miss'
   if (why === 'method' && status < 400) forgetChanged(context, exchange, message.headers)
   if (viewer.gone) return
-  await sendMessage(viewer, exchange, message, live ? LIVE : why === 'method' ? METHOD : BYPASS)
+  await sendMessage(viewer, exchange, message, SAID[why])
 }
 
 // A live origin knows what matters to it: the viewer's fields go as they are, nothing is copied.
@@ -67,8 +67,12 @@ function hasBody(headers: Fields): boolean {
   return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
 }
 
-const cacheStatus = (reason: 'bypass' | 'method') =>
+const cacheStatus = (reason: 'bypass' | 'method' | 'request') =>
   writeCacheStatus({ cache: 'nearcast', outcome: { kind: 'forward', reason } })
-const LIVE = ['Cache-Status', cacheStatus('bypass')]
-const BYPASS = [...LIVE, 'X-Cache', 'Miss from nearcast']
-const METHOD = ['Cache-Status', cacheStatus('method'), 'X-Cache', 'Miss from nearcast']
+const MISS = ['X-Cache', 'Miss from nearcast']
+const SAID = {
+  origin: ['Cache-Status', cacheStatus('bypass')],
+  behavior: ['Cache-Status', cacheStatus('bypass'), ...MISS],
+  method: ['Cache-Status', cacheStatus('method'), ...MISS],
+  request: ['Cache-Status', cacheStatus('request'), ...MISS],
+}

@@ -78,6 +78,7 @@ const DIRECT = {
   origin: 'the origin answers each viewer itself, from memory',
   behavior: 'the behavior keeps nothing: its longest ttl is 0',
   method: 'only GET and HEAD are kept',
+  request: 'the request asks the origin itself',
 } as const
 
 /** Which methods are answered, and why the others are refused. */

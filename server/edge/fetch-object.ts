@@ -12,6 +12,7 @@ import { NearcastError } from '../lib/errors.ts'
 import { mayServeOnError } from './decide.ts'
 import type { Exchange } from './match-request.ts'
 import { askOrigin, originFetch } from './origin-fetch.ts'
+import { compareWithHead, updatedBy304 } from './same-answer.ts'
 import {
   type BodyFacts,
   bodyChunks,
@@ -103,8 +104,9 @@ export async function fetchObject(deps: FetchDeps, task: FetchTask): Promise<Fet
   const times = { requestTime, responseTime: deps.clock.now() }
   const { stamp } = task
   if (message.status === 304 && stale && Object.keys(headers).length > 0) {
-    // Its bytes may have been given up while the origin was asked.
-    if (!stale.generation.usable) return fetchObject(deps, { ...task, stale: undefined })
+    // Its bytes may have been given up while the origin was asked, or be others than those that the origin means.
+    if (!stale.generation.usable || !updatedBy304(stale, message.headers))
+      return fetchObject(deps, { ...task, stale: undefined })
     const facts = refreshedFacts(stale.facts, message.headers, times, stamp, exchange.open)
     stale.refresh(facts)
     const forwarded = { reason: task.reason, status: 304, stored: true }
@@ -164,16 +166,35 @@ async function file(deps: FetchDeps, answered: Answered): Promise<Fetched> {
 async function fileHead(deps: FetchDeps, answered: Answered): Promise<Fetched> {
   const { exchange, message, freshness, stale } = answered
   await dropBody(message.body)
-  const length = fieldLine(message.headers, 'content-length')
-  const size = length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined
   const shape = { ...message, body: never(), headers: message.headers }
   const body = bodyFactsOf(shape, exchange.origin.ranges)
-  const known = stale?.generation
-  if (stale && (known?.etag !== body?.etag || (size !== undefined && known?.size !== size)))
-    deps.cache.remove(stale)
+  if (stale && message.status === 200 && freshness.store && mayUpdate(answered, stale)) {
+    const { facts, stamp } = answered
+    stale.refresh(refreshedFacts(stale.facts, message.headers, facts, stamp, exchange.open))
+    const forwarded = { reason: answered.reason, status: 200, stored: true }
+    const shareable = isFresh(stale.facts, exchange, facts)
+    return { kind: 'object', object: stale, forwarded, shareable }
+  }
+  // Also what is fresh still and was passed over because the viewer asked for that.
+  const known = stale ?? deps.cache.find(exchange.key, exchange.selecting)
+  if (
+    known &&
+    message.status < 500 &&
+    (message.status !== 200 || compareWithHead(known, message) === 'other')
+  )
+    deps.cache.remove(known)
   if (!freshness.store || !body?.rangeable || message.status !== 200) return pass(answered)
   const generation = generationOf(deps.cache, exchange, body)
   return keep(deps, answered, freshness, generation)
+}
+
+/** Without any validator only the standard alone updates, and nothing that an invalidation has made stale. */
+function mayUpdate({ exchange, message }: Answered, stale: StoredObject): boolean {
+  if (stale.facts.status !== 200 || !stale.generation.usable) return false
+  const compared = compareWithHead(stale, message)
+  if (compared !== 'silent') return compared === 'same'
+  const valid = stale.checked?.facts === stale.facts && stale.checked.validity.kind === 'valid'
+  return exchange.behavior.semantics === 'rfc' && valid
 }
 
 function keep(

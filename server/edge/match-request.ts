@@ -10,6 +10,7 @@ import type { Behavior, Distribution, WebDistribution } from '../distribution/ty
 import type { Fields, Origin } from '../http/message.ts'
 import { selectingFields } from '../http/selecting-fields.ts'
 import type { ErrorCode } from '../lib/errors.ts'
+import { asksTheOrigin } from './asks-the-origin.ts'
 
 /** A viewer's request and where it leads. */
 export interface Exchange {
@@ -29,7 +30,7 @@ export interface Exchange {
   readonly originPath: string
   readonly originQuery: string
   /** Answered by the origin for each viewer, without the cache. */
-  readonly direct: 'origin' | 'behavior' | 'method' | undefined
+  readonly direct: 'origin' | 'behavior' | 'method' | 'request' | undefined
   readonly key: string
   /** Built-in origins and object stores may be read from any page. */
   readonly open: boolean
@@ -115,6 +116,7 @@ function allowed(input: MatchInput, found: Found): Match {
   if (!reading) direct = 'method'
   else if (origin.caching === 'none') direct = 'origin'
   else if (passesThrough(behavior, method)) direct = 'behavior'
+  else if (asksTheOrigin(behavior, origin, headers)) direct = 'request'
   const { query, path } = found
   const keyQuery = origin.keyQuery
   const forwarded = direct === 'origin' ? headers : forwardedOf(behavior, method, headers, direct)

@@ -2,6 +2,7 @@ import type { Source } from '../cache/fill.ts'
 import type { Reader } from '../cache/reader.ts'
 import type { StoredObject } from '../cache/stored-object.ts'
 import { evaluateConditions, ifRangeHolds } from '../http/conditionals.ts'
+import { parseHttpDate } from '../http/dates.ts'
 import { fieldLine } from '../http/fields.ts'
 import {
   type ByteRange,
@@ -46,7 +47,9 @@ export async function serveObject(
 
   const etag = fieldLine(facts.responseFields, 'etag')
   const lastModified = lastModifiedOf(facts)
-  const condition = evaluateConditions({ method, headers: viewer.headers, etag, lastModified })
+  const date = parseHttpDate(fieldLine(facts.responseFields, 'date'), facts.responseTime)
+  const { headers } = viewer
+  const condition = evaluateConditions({ method, headers, etag, lastModified, date })
   if (condition === 'not-modified') {
     viewer.head(304, withoutContent(flat), more)
     viewer.end()

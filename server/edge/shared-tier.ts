@@ -5,6 +5,7 @@ import { currentAge, freshnessOf } from '../distribution/freshness.ts'
 import { InvalidationIndex } from '../distribution/invalidation-index.ts'
 import { cacheKeyOf, passesThrough } from '../distribution/key.ts'
 import { findBehavior } from '../distribution/match.ts'
+import type { Behavior } from '../distribution/types.ts'
 import { evaluateConditions, ifRangeHolds } from '../http/conditionals.ts'
 import { parseEntityTag } from '../http/etag.ts'
 import { fieldLine } from '../http/fields.ts'
@@ -19,6 +20,7 @@ import { type ByteRange, formatContentRange, parseRange } from '../http/range.ts
 import { selectingFields } from '../http/selecting-fields.ts'
 import type { Clock } from '../lib/clock.ts'
 import { hasCode, NearcastError } from '../lib/errors.ts'
+import { asksTheOrigin } from './asks-the-origin.ts'
 import { iterate } from './cached-store.ts'
 import { type Changes, decide } from './decide.ts'
 import type { EdgeState } from './edge-context.ts'
@@ -150,10 +152,23 @@ function exchangeOf(tier: Tier, origin: Origin, request: OriginRequest): Exchang
     origin,
     originPath,
     originQuery: query,
-    direct: !reading ? 'method' : passesThrough(behavior, method) ? 'behavior' : undefined,
+    direct: directOf(behavior, origin, method, headers),
     key: cacheKeyOf({ ...wanted, method: 'GET' }),
     open: false,
   }
+}
+
+function directOf(
+  behavior: Behavior,
+  origin: Origin,
+  method: string,
+  headers: Fields,
+): Exchange['direct'] {
+  if (method !== 'GET' && method !== 'HEAD') return 'method'
+  if (passesThrough(behavior, method)) return 'behavior'
+  // An edge reads the bytes of a generation by If-Match beside Range: not a viewer's condition.
+  if (headers['if-match'] !== undefined && headers['range'] !== undefined) return undefined
+  return asksTheOrigin(behavior, origin, headers) ? 'request' : undefined
 }
 
 /** Bytes of a strong etag never change: who asks for that one gets it, fresh or not. */

@@ -12,6 +12,8 @@ export interface ConditionInput {
   readonly etag?: string | undefined
   /** Milliseconds since 1970. */
   readonly lastModified?: number | undefined
+  /** Its Date, milliseconds since 1970: what If-Modified-Since means where no Last-Modified is known (RFC 9111 §4.3.2). */
+  readonly date?: number | undefined
 }
 
 export type ConditionResult = 'proceed' | 'not-modified' | 'precondition-failed'
@@ -28,14 +30,17 @@ export function evaluateConditions(input: ConditionInput): ConditionResult {
   const ifMatch = fieldLine(headers, 'if-match')
   if (ifMatch !== undefined) {
     if (!anyMatch(ifMatch, etag, strongMatch)) return 'precondition-failed'
-  } else if (isModifiedAfter(input, 'if-unmodified-since') === true) return 'precondition-failed'
+  } else if (isModifiedAfter(headers, 'if-unmodified-since', input.lastModified) === true)
+    return 'precondition-failed'
 
   const ifNoneMatch = fieldLine(headers, 'if-none-match')
   if (ifNoneMatch !== undefined) {
     if (!anyMatch(ifNoneMatch, etag, weakMatch)) return 'proceed'
     return reading ? 'not-modified' : 'precondition-failed'
   }
-  if (reading && isModifiedAfter(input, 'if-modified-since') === false) return 'not-modified'
+  const changed = input.lastModified ?? input.date
+  if (reading && isModifiedAfter(headers, 'if-modified-since', changed) === false)
+    return 'not-modified'
   return 'proceed'
 }
 
@@ -73,12 +78,13 @@ function anyMatch(
 
 // undefined: the field is absent, is no date, or there is nothing to compare it with; then it is ignored.
 function isModifiedAfter(
-  { headers, lastModified }: ConditionInput,
+  headers: Fields,
   name: 'if-modified-since' | 'if-unmodified-since',
+  changed: number | undefined,
 ): boolean | undefined {
   const date = parseHttpDate(fieldLine(headers, name))
-  if (date === undefined || lastModified === undefined) return undefined
-  return wholeSeconds(lastModified) > date
+  if (date === undefined || changed === undefined) return undefined
+  return wholeSeconds(changed) > date
 }
 
 function wholeSeconds(milliseconds: number): number {
