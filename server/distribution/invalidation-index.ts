@@ -43,16 +43,19 @@ const GONE: Validity = { kind: 'gone' }
 
 /**
  * Answers how something stored at a log position stands since: a map of paths, a tree of prefixes and a map of tags, never a list to scan.
- * Within bounds: the name that was not invalidated for the longest is forgotten, and all that was stored before counts as invalidated.
+ * Within bounds: the name that was not invalidated for the longest is forgotten, and all that was stored before counts as invalidated,
+ * until what invalidated it is undone.
  */
 export class InvalidationIndex {
   readonly #bounds: IndexBounds
   readonly #scopes = new Map<string, Scope>()
   /** In the order of their newest invalidation. */
   readonly #marks = new Set<Mark>()
+  // Kept, because one that begins anew walks over all that was taken out in front.
+  #oldest = this.#marks.values()
   #characters = 0
   #newest = 0
-  #floor: Newest = { hard: 0, soft: 0, softAt: 0 }
+  readonly #floor: Stamped = { stamps: [], hard: 0, soft: 0, softAt: 0 }
   #state: object = {}
 
   constructor(bounds: Partial<IndexBounds> = {}) {
@@ -92,7 +95,7 @@ export class InvalidationIndex {
       // Behind all others: it is the newest now.
       if (!this.#marks.delete(mark)) this.#characters += mark.name.length
       this.#marks.add(mark)
-      stamp(mark, { seq, at, soft })
+      settle(mark, [{ seq, at, soft }])
       scope.newest = Math.max(scope.newest, seq)
       if (mark.kind === 'tag') scope.newestTag = Math.max(scope.newestTag, seq)
     }
@@ -101,25 +104,21 @@ export class InvalidationIndex {
     this.#shrink()
   }
 
-  /** What this entry alone invalidated is valid again, as far as its names are still held. */
+  /** What this entry alone invalidated is valid again. */
   undo(entry: Pick<InvalidationEntry, 'seq' | 'distribution' | 'paths'>): void {
     const scope = this.#scopes.get(entry.distribution)
-    if (!scope) return
-    for (const path of entry.paths) {
-      const mark = scope.find(path)
-      if (!mark) continue
-      const kept = mark.stamps.filter(({ seq, several }) => several || seq !== entry.seq)
-      if (kept.length === mark.stamps.length) continue
-      mark.stamps = kept
-      summarize(mark)
-      if (kept.length === 0) this.#forget(mark)
+    for (const path of scope ? entry.paths : []) {
+      const mark = scope?.find(path)
+      if (mark && takeBack(mark, entry.seq) && mark.stamps.length === 0) this.#forget(mark)
     }
+    // Names of it that were forgotten stand here.
+    takeBack(this.#floor, entry.seq)
     this.#state = {}
   }
 
   /** Everything stored before `seq` is gone: for a log whose older part is gone. */
   raiseFloor(seq: number): void {
-    this.#floor.hard = Math.max(this.#floor.hard, seq)
+    settle(this.#floor, [{ seq, at: undefined, soft: false, several: true }])
     this.#newest = Math.max(this.#newest, seq)
     this.#state = {}
   }
@@ -128,7 +127,8 @@ export class InvalidationIndex {
   check(what: Named, sinceSeq: number): Validity {
     if (sinceSeq >= this.#newest) return VALID
     if (sinceSeq < this.#floor.hard) return GONE
-    const found = { ...this.#floor }
+    const { hard, soft, softAt } = this.#floor
+    const found: Newest = { hard, soft, softAt }
     const path = canonicalPath(what.path)
     this.#scopes.get(what.distribution)?.look(path, what.tags, sinceSeq, found)
     this.#scopes.get('*')?.look(path, what.tags, sinceSeq, found)
@@ -137,11 +137,17 @@ export class InvalidationIndex {
   }
 
   #shrink(): void {
-    for (const oldest of this.#marks) {
-      const { entries, characters } = this.#bounds
-      if (this.#marks.size <= entries && this.#characters <= characters) return
-      raise(this.#floor, oldest)
-      this.#forget(oldest)
+    const { entries, characters } = this.#bounds
+    while (this.#marks.size > entries || this.#characters > characters) {
+      let oldest = this.#oldest.next()
+      // One that has come to the end stays there.
+      if (oldest.done) {
+        this.#oldest = this.#marks.values()
+        oldest = this.#oldest.next()
+      }
+      if (oldest.done) return
+      settle(this.#floor, oldest.value.stamps)
+      this.#forget(oldest.value)
     }
   }
 
@@ -166,13 +172,15 @@ interface Newest {
   soft: number
   softAt: number
 }
+interface Stamped extends Newest {
+  /** In the order of their seq, one of each. */
+  stamps: readonly Stamp[]
+}
 /** A path, prefix or tag that was invalidated. */
-interface Mark extends Newest {
+interface Mark extends Stamped {
   readonly scope: Scope
   readonly kind: 'path' | 'prefix' | 'tag'
   readonly name: string
-  /** In the order of their seq. */
-  stamps: readonly Stamp[]
 }
 
 /** The invalidations of one distribution. */
@@ -236,23 +244,43 @@ class Scope {
   }
 }
 
-function stamp(mark: Mark, next: Stamp): void {
-  // What can't be undone any more need not be told apart: the newest of it stands for all.
-  const oldest = next.at === undefined ? Number.POSITIVE_INFINITY : next.at - 2 * UNDO_MS
-  const recent = mark.stamps
-    .filter(({ at }) => at !== undefined && at >= oldest)
-    .slice(1 - STAMPS_MAX)
-  const first = recent[0]?.seq ?? Number.POSITIVE_INFINITY
-  const settled = mark.stamps.filter(({ seq }) => seq < first)
-  const standing = [false, true].flatMap((soft) => {
-    const alike = settled.filter((one) => one.soft === soft)
-    return alike.slice(-1).map((one) => (alike.length > 1 ? { ...one, several: true } : one))
-  })
-  mark.stamps = [...standing, ...recent, next]
-  summarize(mark)
+/** False when it has no stamp of this seq that may be taken back. */
+function takeBack(from: Stamped, seq: number): boolean {
+  const kept = from.stamps.filter((one) => one.several || one.seq !== seq)
+  if (kept.length === from.stamps.length) return false
+  from.stamps = kept
+  summarize(from)
+  return true
 }
 
-function summarize(mark: Mark): void {
+/** Adds stamps; what can't be undone any more need not be told apart: the newest of it stands for all. */
+function settle(into: Stamped, more: readonly Stamp[]): void {
+  const [one] = more
+  // Most names that are forgotten in a row were invalidated together.
+  if (one && more.length === 1 && into.stamps.at(-1)?.seq === one.seq && !one.several) return
+  const bySeq = new Map<number, Stamp>()
+  for (const each of [...into.stamps, ...more])
+    if (!bySeq.get(each.seq)?.several) bySeq.set(each.seq, each)
+  const stamps = [...bySeq.values()]
+  stamps.sort(bySequence)
+  const newest = Math.max(...stamps.map(({ at }) => at ?? Number.NEGATIVE_INFINITY))
+  const recent = stamps
+    .filter(({ at, several }) => at !== undefined && at >= newest - 2 * UNDO_MS && !several)
+    .slice(-STAMPS_MAX)
+  const settled = stamps.filter((each) => !recent.includes(each))
+  const standing = [false, true].flatMap((soft) => {
+    const alike = settled.filter((each) => each.soft === soft)
+    return alike.slice(-1).map((each) => (alike.length > 1 ? { ...each, several: true } : each))
+  })
+  into.stamps = [...standing, ...recent].sort(bySequence)
+  summarize(into)
+}
+
+function bySequence(a: Stamp, b: Stamp): number {
+  return a.seq - b.seq
+}
+
+function summarize(mark: Stamped): void {
   mark.hard = 0
   mark.soft = 0
   mark.softAt = 0

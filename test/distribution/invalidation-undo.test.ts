@@ -80,6 +80,46 @@ describe('an undo', () => {
     expect(made.check(named('/a'), 0)).toEqual({ kind: 'gone' })
   })
 
+  it('takes back what forgotten names of it made old, and only that', () => {
+    const made = new InvalidationIndex({ entries: 2 })
+    made.add(entry(1, '/old'))
+    made.add({ ...entry(2, '/a'), paths: ['/a', '/b', '/c', '/d'] })
+    made.add(entry(3, '/e', { soft: true }))
+    made.add(entry(4, '/f'))
+    expect(made.check(named('/never'), 1)).toEqual({ kind: 'gone' })
+    made.undo({ ...entry(2, '/a'), paths: ['/a', '/b', '/c', '/d'] })
+    expect(made.check(named('/never'), 1)).toEqual({ kind: 'valid' })
+    expect(made.check(named('/a'), 1)).toEqual({ kind: 'valid' })
+    expect(made.check(named('/never'), 0)).toEqual({ kind: 'gone' })
+    expect(made.check(named('/f'), 3)).toEqual({ kind: 'gone' })
+    made.undo(entry(1, '/old'))
+    expect(made.check(named('/never'), 0)).toEqual({ kind: 'valid' })
+    expect(made.check(named('/e'), 0)).toEqual({ kind: 'stale', since: 3000 })
+  })
+
+  it('takes nothing back that is below the floor of a log whose older part is gone', () => {
+    const made = new InvalidationIndex({ entries: 1 })
+    made.raiseFloor(20)
+    made.add(entry(15, '/a'))
+    made.add(entry(21, '/b'))
+    made.add(entry(22, '/c'))
+    for (const seq of [22, 21, 20, 15]) made.undo(entry(seq, seq === 22 ? '/c' : '/b'))
+    expect(made.check(named('/never'), 19)).toEqual({ kind: 'gone' })
+    expect(made.check(named('/never'), 20)).toEqual({ kind: 'valid' })
+  })
+
+  it('leaves the invalidation before one that names a path in many ways', () => {
+    const made = new InvalidationIndex()
+    made.add(entry(1, '/a'))
+    made.add(entry(2, '/a'))
+    const queries = Array.from({ length: 40 }, (_, i) => `/a?${i}`)
+    made.add({ ...entry(3, '/a'), paths: queries })
+    made.undo({ ...entry(3, '/a'), paths: queries })
+    made.undo(entry(2, '/a'))
+    expect(made.check(named('/a'), 1)).toEqual({ kind: 'valid' })
+    expect(made.check(named('/a'), 0)).toEqual({ kind: 'gone' })
+  })
+
   it('of what was never made changes nothing', () => {
     const made = new InvalidationIndex()
     made.add(entry(1, '/a'))
@@ -140,6 +180,48 @@ describe('an undo', () => {
           )
           const expected = takes.some((e) => !e.soft) ? 'gone' : takes[0] ? 'stale' : 'valid'
           expect(index.check(named(asked), since).kind).toBe(expected)
+        },
+      ),
+      { numRuns: FUZZ_RUNS * 3 },
+    )
+  })
+})
+
+describe('an index within its bounds', () => {
+  it('never says valid of what a scan over what is left says is not, and gives all back when all is undone', () => {
+    const path = fc.constantFrom('/a', '/b', '/c', '/a/b', '/d')
+    const made = fc.record({
+      paths: fc.array(path, { minLength: 1, maxLength: 3 }),
+      star: fc.boolean(),
+      soft: fc.boolean(),
+      undone: fc.boolean(),
+    })
+    const rank = { valid: 0, stale: 1, gone: 2 }
+    fc.assert(
+      fc.property(
+        fc.array(made, { maxLength: 14 }),
+        path,
+        fc.nat({ max: 14 }),
+        fc.integer({ min: 1, max: 4 }),
+        (all, asked, since, bound) => {
+          const index = new InvalidationIndex({ entries: bound })
+          const entries = all.map(({ paths, star, soft }, i) => ({
+            ...entry(i + 1, '', { soft }),
+            paths: star ? paths.map((p) => `${p}*`) : paths,
+          }))
+          for (const one of entries) index.add(one)
+          for (const [i, one] of entries.entries()) if (all[i]?.undone) index.undo(one)
+          const left = all.filter((one, i) => i + 1 > since && !one.undone)
+          const takes = left.filter(({ paths, star }) =>
+            paths.some((p) => (star ? asked.startsWith(p) : asked === p)),
+          )
+          const least = takes.some(({ soft }) => !soft) ? 'gone' : takes[0] ? 'stale' : 'valid'
+          expect(rank[index.check(named(asked), since).kind]).toBeGreaterThanOrEqual(rank[least])
+          // Everything that is forgotten takes more than it named, but not more than was ever left.
+          const most = left.some(({ soft }) => !soft) ? 'gone' : left[0] ? 'stale' : 'valid'
+          expect(rank[index.check(named(asked), since).kind]).toBeLessThanOrEqual(rank[most])
+          for (const one of entries) index.undo(one)
+          expect(index.check(named(asked), since).kind).toBe('valid')
         },
       ),
       { numRuns: FUZZ_RUNS * 3 },
