@@ -28,8 +28,9 @@ export function foldChanges(
   floor: number,
   bounds: FoldBounds = FOLD_BOUNDS,
 ): FoldedChanges {
+  const places = new DistributionPlaces()
   const seen = new Set<string>()
-  const kept: Change[] = []
+  const kept = new Set<Change>()
   let invalidations = 0
   let pathCharacters = 0
   const removals = new Map<Change['kind'], number>()
@@ -43,6 +44,7 @@ export function foldChanges(
         continue
       }
     } else {
+      if (change.kind === 'distribution') places.see(change)
       const subject = subjectOf(change)
       if (seen.has(subject)) continue
       seen.add(subject)
@@ -50,13 +52,41 @@ export function foldChanges(
       const count = (removals.get(change.kind) ?? 0) + (removed ? 1 : 0)
       removals.set(change.kind, count)
       if (removed && count > bounds.removals) {
-        raised = Math.max(raised, change.seq)
+        // Followers are told no keys, so they miss nothing.
+        if (change.kind !== 'stream-key') raised = Math.max(raised, change.seq)
         continue
       }
     }
-    kept.push(change)
+    kept.add(change)
   }
-  return { changes: kept.reverse(), floor: raised }
+  for (const change of places.kept()) kept.add(change)
+  return { changes: changes.filter((change) => kept.has(change)), floor: raised }
+}
+
+type DistributionChange = Extract<Change, { kind: 'distribution' }>
+
+/**
+ * Of two distributions with one host the first answers, so each keeps its place: where it was made, and behind that its
+ * removal, if there was one, which took it from its place before. Sees the newest change first.
+ */
+class DistributionPlaces {
+  readonly #byId = new Map<string, { made?: Change; removed?: Change; known: boolean }>()
+
+  see(change: DistributionChange): void {
+    const { id } = change.distribution
+    const place = this.#byId.get(id)
+    if (!place) this.#byId.set(id, change.removed ? { known: true } : { made: change, known: false })
+    else if (place.known) return
+    else if (change.removed) Object.assign(place, { removed: change, known: true })
+    else place.made = change
+  }
+
+  *kept(): Generator<Change> {
+    for (const { made, removed } of this.#byId.values()) {
+      if (removed) yield removed
+      if (made) yield made
+    }
+  }
 }
 
 function subjectOf(

@@ -1,15 +1,18 @@
 import { appendFile, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type ChangeLogDeps, openChangeLog } from '../../server/control/change-log.ts'
 import { followerLog } from '../../server/control/follower-log.ts'
 import { foldChanges } from '../../server/control/fold-changes.ts'
 import type { Change, ChangeBody } from '../../server/distribution/change.ts'
+import { ControlState } from '../../server/distribution/control-state.ts'
 import { silentLog } from '../../server/lib/log.ts'
 import { systemRandom } from '../../server/lib/random.ts'
 import { behavior, web } from '../distribution/samples.ts'
 import { FakeClock } from '../support/fake-clock.ts'
+import { FUZZ_RUNS } from '../support/fuzz-runs.ts'
 
 let folder: string
 let file: string
@@ -207,8 +210,45 @@ describe('folding', () => {
     const bounds = { invalidations: 1, pathCharacters: 1, removals: 2 }
     expect(foldChanges(changes, 0, bounds)).toEqual({
       changes: [changes[0], changes[2], changes[3]],
-      floor: 2,
+      floor: 0,
     })
+  })
+
+  it('raises the floor for a removal that it forgets, which edges must hear of', () => {
+    const gone = (id: string): ChangeBody => ({
+      kind: 'distribution',
+      distribution: web({ id }),
+      removed: true,
+    })
+    const changes = numbered([gone('a'), gone('b')])
+    const bounds = { invalidations: 1, pathCharacters: 1, removals: 1 }
+    expect(foldChanges(changes, 0, bounds)).toEqual({ changes: [changes[1]], floor: 1 })
+  })
+
+  it('leaves distributions in their order, by which one of two answers for a host', () => {
+    const one = fc.record({ id: fc.constantFrom('a', 'b', 'c', 'd'), removed: fc.boolean() })
+    const seed = { distributions: [web({ id: 'a' }), web({ id: 'b' })], origins: {} }
+    const after = (changes: readonly Change[]) => {
+      const state = new ControlState(seed)
+      for (const change of changes) state.apply(change)
+      return state.snapshot().distributions
+    }
+    fc.assert(
+      fc.property(fc.array(one, { maxLength: 20 }), (all) => {
+        const changes = numbered(
+          all.map(({ id, removed }, i) => ({
+            kind: 'distribution',
+            distribution: web({ id, defaultRootObject: `${i}` }),
+            removed,
+          })),
+        )
+        const folded = foldChanges(changes, 0).changes
+        expect(after(folded)).toEqual(after(changes))
+        expect(foldChanges(folded, 0).changes).toEqual(folded)
+        expect(folded.length).toBeLessThanOrEqual(12)
+      }),
+      { numRuns: FUZZ_RUNS },
+    )
   })
 
   it('counts undos with invalidations and keeps each behind what it undid', () => {
