@@ -172,11 +172,13 @@ export async function openRemoteSources(base: RemoteBase, remote: Remote): Promi
   // Ends when the parent has another configuration file than before: its changes apply on top of that, from the first one.
   const follow = async () => {
     let begun = false
+    let newest = 0
     for await (const item of parent.followChanges(undefined, stop.signal)) {
       if ('kind' in item) {
         control.apply(item)
         if (item.kind === 'origin') await learnOrigins()
         remote.onApplied?.(control.seq)
+        if (control.seq >= newest) ready.resolve()
         continue
       }
       const known = control.seq
@@ -186,14 +188,18 @@ export async function openRemoteSources(base: RemoteBase, remote: Remote): Promi
       await learnOrigins()
       if (!resumed) {
         control = new ControlState({ distributions: item.distributions, origins: {} })
-        // Of what the parent folded away since, any may have been an invalidation.
-        if (item.epoch === epoch) control.invalidations.raiseFloor(begun ? known + 1 : known)
+        // What rests here may be older than an invalidation that the parent has folded away.
+        control.invalidations.raiseFloor(item.floor)
+        // What the parent tells again is not known yet, but by what was stored before.
+        if (item.epoch === epoch) control.invalidations.raiseFloor(Math.min(known, item.seq))
       }
       begun = true
       epoch = item.epoch
       configured = item.distributions
+      newest = item.seq
       remote.onApplied?.(control.seq)
-      ready.resolve()
+      // What rests here must not be served before it is known what of it was invalidated.
+      if (control.seq >= newest) ready.resolve()
     }
   }
   const followAlways = async () => {

@@ -66,7 +66,8 @@ export async function openChangeFile(
     return {
       file: new AppendedFile(path, handle, read.whole),
       epoch: damaged ? undefined : read.header?.epoch,
-      floor: read.header?.floor ?? 0,
+      // All that was stored under the former epoch is old anyway, and its floor may lie above what is left.
+      floor: damaged ? 0 : (read.header?.floor ?? 0),
       seq: Math.max(read.header?.seq ?? 0, read.changes.at(-1)?.seq ?? 0),
       changes: read.changes,
     }

@@ -19,18 +19,18 @@ export async function* followChanges(
   const stop = () => wake.resolve()
   signal.addEventListener('abort', stop, { once: true })
   try {
-    const { epoch, seq } = log.position
+    const { epoch } = log.position
     const asked = after?.epoch === epoch ? after.seq : 0
     let last = log.since(asked) === undefined ? 0 : asked
-    yield { epoch, seq, after: last, distributions: distributions() }
+    const seq = log.since(0)?.findLast(isTold)?.seq ?? 0
+    yield { epoch, seq, floor: log.floor ?? 0, after: last, distributions: distributions() }
     while (!signal.aborted) {
       wake = deferred<void>()
       const changes = log.since(last)
       if (changes === undefined) return
       for (const change of changes) {
         last = change.seq
-        const told = forEdges(change)
-        if (told) yield told
+        if (isTold(change)) yield forEdges(change)
       }
       if (changes.length === 0) await wake.promise
     }
@@ -39,9 +39,13 @@ export async function* followChanges(
   }
 }
 
-/** An edge reaches origins through its parent and takes no streams: their secrets stay here. */
-function forEdges(change: Change): Change | undefined {
-  if (change.kind === 'stream-key') return undefined
+/** An edge takes no streams: their keys stay here. */
+function isTold({ kind }: Change): boolean {
+  return kind !== 'stream-key'
+}
+
+/** An edge reaches origins through its parent: what they are sent stays here. */
+function forEdges(change: Change): Change {
   if (change.kind === 'origin' && change.options.kind === 'http')
     return { ...change, options: { ...change.options, headers: {} } }
   return change

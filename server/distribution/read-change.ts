@@ -5,8 +5,10 @@ import type { Distribution } from './types.ts'
 export interface ChangesHeader {
   /** Another epoch is another log: nothing known of the former one holds. */
   readonly epoch: string
-  /** Newest change there is: the follower has caught up when it has seen it. */
+  /** Newest change that followers are told of: the follower has caught up when it has seen it. */
   readonly seq: number
+  /** Changes up to this number may be folded away: what was stored before it may be invalidated. */
+  readonly floor: number
   /** The changes that follow come after this number. Less than was asked for: start over from `distributions`. */
   readonly after: number
   /** What the configuration file says; changes apply on top of it. */
@@ -16,11 +18,12 @@ export interface ChangesHeader {
 /** The header of a stream of changes as another process wrote it; undefined when it is none. */
 export function readChangesHeader(value: unknown): ChangesHeader | undefined {
   if (!isRecord(value)) return undefined
-  const { epoch, seq, after, distributions } = value
+  const { epoch, seq, floor, after, distributions } = value
   if (typeof epoch !== 'string' || !/^[a-z0-9]{1,64}$/.test(epoch)) return undefined
-  if (!isCount(seq) || !isCount(after) || !Array.isArray(distributions)) return undefined
+  if (!isCount(seq) || !isCount(floor) || !isCount(after)) return undefined
+  if (!Array.isArray(distributions)) return undefined
   if (!distributions.every(isDistribution)) return undefined
-  return { epoch, seq, after, distributions }
+  return { epoch, seq, floor, after, distributions }
 }
 
 /** A change as another process or an older version wrote it; undefined when it is none. */

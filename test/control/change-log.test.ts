@@ -95,6 +95,14 @@ describe('the change log', () => {
     await third.close()
   })
 
+  it('forgets the floor with the epoch, which may lie above all that is left', async () => {
+    await (await open()).close()
+    await writeFile(file, '{"epoch":"abc","floor":7,"seq":9}\n{"kind":"inval\n')
+    const log = await open()
+    expect([log.position.seq, log.floor]).toEqual([9, 0])
+    await log.close()
+  })
+
   it('keeps working with a file that is something else entirely', async () => {
     const first = await open()
     await first.close()

@@ -122,4 +122,42 @@ describe('an edge', () => {
     await sources.close()
     await after.close()
   })
+
+  it('calls what rests there old where its parent has forgotten why, before its first viewer comes', async () => {
+    const changes = await openChangeLog({
+      clock: systemClock,
+      random: systemRandom,
+      log: silentLog,
+      slackLines: 2,
+      bounds: { invalidations: 2, pathCharacters: 1000, removals: 10 },
+    })
+    const names = { kind: 'invalidation', distribution: '*' } as const
+    for (const id of ['1', '2', '3', '4', '5', '6', '7'])
+      await changes.append({ ...names, id, paths: [`/${id}`] })
+    await changes.append({ kind: 'stream-key', name: 'main', key: 'a-key', revoked: false })
+    const floor = changes.floor ?? 0
+    expect(floor).toBeGreaterThan(2)
+    const face = await startOriginFace({
+      host: '127.0.0.1',
+      port: 0,
+      token: 'a-secret-token',
+      origins: () => [],
+      tail: () => undefined,
+      changes: (after, stop) => followChanges(changes, () => [], after, stop),
+      clock: systemClock,
+      log: silentLog,
+    })
+    const sources = await openRemoteSources(
+      { clock: systemClock, log: silentLog, metrics: new Metrics(), version: '0' },
+      { url: `http://127.0.0.1:${face.port}`, token: 'a-secret-token', edgeId: 'edge' },
+    )
+    const stands = (path: string, since: number) =>
+      sources.state().invalidations.check({ distribution: 'd', path, tags: [] }, since).kind
+    expect(sources.state().seq).toBe(7)
+    expect(stands('/1', floor - 1)).toBe('gone')
+    expect(stands('/1', floor)).toBe('valid')
+    expect(stands('/7', floor)).toBe('gone')
+    await sources.close()
+    await face.close()
+  })
 })

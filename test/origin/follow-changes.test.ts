@@ -82,7 +82,8 @@ describe('an edge that follows its parent', () => {
     await log.append(invalidation('/a'))
     const items = parent.followChanges(undefined, stop.signal)[Symbol.asyncIterator]()
     const { epoch } = log.position
-    expect(await next(items)).toEqual({ epoch, seq: 1, after: 0, distributions: [site] })
+    const header = { epoch, seq: 1, floor: 0, after: 0, distributions: [site] }
+    expect(await next(items)).toEqual(header)
     expect(await next(items)).toMatchObject({ seq: 1, paths: ['/a'] })
     await log.append({ kind: 'stream-key', name: 'main', key: 'very-secret', revoked: false })
     await log.append({
@@ -118,6 +119,8 @@ describe('an edge that follows its parent', () => {
 
   it('starts over when what it knows was folded away, or the log is another', async () => {
     for (const path of ['/1', '/2', '/3', '/4', '/5']) await log.append(invalidation(path))
+    await log.append({ kind: 'stream-key', name: 'main', key: 'very-secret', revoked: false })
+    expect(log.floor).toBeGreaterThan(0)
     const { epoch } = log.position
     for (const after of [
       { epoch, seq: 1 },
@@ -125,7 +128,7 @@ describe('an edge that follows its parent', () => {
       { epoch, seq: 99 },
     ]) {
       const items = parent.followChanges(after, stop.signal)[Symbol.asyncIterator]()
-      expect(await next(items)).toMatchObject({ epoch, after: 0 })
+      expect(await next(items)).toMatchObject({ epoch, seq: 5, floor: log.floor, after: 0 })
       await items.return?.()
     }
   })
@@ -146,13 +149,13 @@ describe('a parent that talks nonsense', () => {
   it.each([
     ['no header', '{"kind":"invalidation"}\n'],
     ['no JSON', 'hello\n'],
-    ['half a header', '{"epoch":"a","seq":-1,"after":0,"distributions":[]}\n'],
-    ['hostile distributions', '{"epoch":"a","seq":1,"after":0,"distributions":[{"id":1}]}\n'],
+    ['half a header', '{"epoch":"a","seq":1,"floor":-1,"after":0,"distributions":[]}\n'],
+    ['hostile distributions', '{"epoch":"a","seq":1,"floor":0,"after":0,"distributions":[{"id":1}]}\n'],
   ])('is asked again and never believed: %s', async (_, text) => {
     let requests = 0
     server = createServer((_request, response) => {
       requests += 1
-      response.end(requests < 3 ? text : '{"epoch":"ok","seq":0,"after":0,"distributions":[]}\n')
+      response.end(requests < 3 ? text : '{"epoch":"ok","seq":0,"floor":0,"after":0,"distributions":[]}\n')
     }).listen(0, '127.0.0.1')
     await once(server, 'listening')
     const other = connectParent({
