@@ -75,7 +75,8 @@ class DistributionPlaces {
   see(change: DistributionChange): void {
     const { id } = change.distribution
     const place = this.#byId.get(id)
-    if (!place) this.#byId.set(id, change.removed ? { known: true } : { made: change, known: false })
+    if (!place)
+      this.#byId.set(id, change.removed ? { known: true } : { made: change, known: false })
     else if (place.known) return
     else if (change.removed) Object.assign(place, { removed: change, known: true })
     else place.made = change

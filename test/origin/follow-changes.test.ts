@@ -150,12 +150,17 @@ describe('a parent that talks nonsense', () => {
     ['no header', '{"kind":"invalidation"}\n'],
     ['no JSON', 'hello\n'],
     ['half a header', '{"epoch":"a","seq":1,"floor":-1,"after":0,"distributions":[]}\n'],
-    ['hostile distributions', '{"epoch":"a","seq":1,"floor":0,"after":0,"distributions":[{"id":1}]}\n'],
+    [
+      'hostile distributions',
+      '{"epoch":"a","seq":1,"floor":0,"after":0,"distributions":[{"id":1}]}\n',
+    ],
   ])('is asked again and never believed: %s', async (_, text) => {
     let requests = 0
     server = createServer((_request, response) => {
       requests += 1
-      response.end(requests < 3 ? text : '{"epoch":"ok","seq":0,"floor":0,"after":0,"distributions":[]}\n')
+      response.end(
+        requests < 3 ? text : '{"epoch":"ok","seq":0,"floor":0,"after":0,"distributions":[]}\n',
+      )
     }).listen(0, '127.0.0.1')
     await once(server, 'listening')
     const other = connectParent({
