@@ -1,7 +1,14 @@
 import { Cache } from './cache/cache.ts'
 import type { Config } from './config/config.ts'
-import { openSecrets, type ReadyFile, removeReady, writeReady } from './config/data-dir.ts'
+import {
+  makeDataDir,
+  openSecrets,
+  type ReadyFile,
+  removeReady,
+  writeReady,
+} from './config/data-dir.ts'
 import { refuseSecondServer } from './config/find-ready.ts'
+import { lockData } from './config/lock-data.ts'
 import { notesOn } from './config/notes.ts'
 import type { Distribution } from './distribution/types.ts'
 import type { Acknowledging } from './edge/acknowledge-applied.ts'
@@ -41,6 +48,10 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
   const random = systemRandom
   const startedAt = clock.now()
   const version = readVersion()
+  await makeDataDir(config.data)
+  const lock = await lockData(config.data, { random, clock })
+  if (!lock)
+    log.warn('the data folder takes no lock; start one server with it', { data: config.data })
   await refuseSecondServer(config.data)
   const secrets = await openSecrets(config.data, random)
   const metrics = new Metrics()
@@ -56,7 +67,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
   // Closed first and all at once: one after another their graces would use up the drain before the windows are saved.
   const doors: Close[] = []
   // Closed in the opposite order, also when a later step of the start fails.
-  const closers: Close[] = resting ? [() => resting.close()] : []
+  const closers: Close[] = [() => lock?.release(), () => resting?.close()]
   let draining = false
 
   const close = async (one: Close) => {
@@ -160,7 +171,8 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
     void warnOfBuckets(sources, log, warnings)
     await warmUp(clock, log)
     await writeReady(config.data, ready)
-    closers.unshift(() => removeReady(config.data))
+    // Last but for the lock.
+    closers.splice(1, 0, () => removeReady(config.data))
     return {
       ready,
       first: secrets.shownAt === undefined,

@@ -29,12 +29,16 @@ export interface ReadyFile {
 
 const PRIVATE = 0o600
 
-/** The secrets in `directory`, made at the first start. */
-export async function openSecrets(directory: string, random: Random): Promise<Secrets> {
+/** Throws `config-invalid` when it cannot be made. */
+export async function makeDataDir(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
     const why = `the folder ${directory} cannot be made (${error.code})`
     throw new NearcastError('config-invalid', `data: ${why}; name another with --data`)
   })
+}
+
+/** The secrets in `directory`, made at the first start. */
+export async function openSecrets(directory: string, random: Random): Promise<Secrets> {
   const file = join(directory, 'secrets.json')
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined

@@ -111,6 +111,26 @@ describe('a running server', () => {
     await rm(data, { recursive: true })
   })
 
+  it('lets one of several in that are started at once, and the next one when that was killed', async () => {
+    const data = await mkdtemp(join(tmpdir(), 'nearcast-data-'))
+    const started = await Promise.allSettled([1, 2, 3].map(() => startServer({ data })))
+    const servers = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+    const failures = started.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []))
+    expect(servers).toHaveLength(1)
+    for (const failure of failures)
+      expect(failure).toMatchObject({
+        code: 1,
+        output: expect.stringContaining('already runs with this data folder'),
+      })
+    const [server] = servers
+    if (server) process.kill(server.pid, 'SIGKILL')
+    await server?.stop({ keep: true })
+    const next = await startServer({ data })
+    expect(next.ready.pid).toBe(next.pid)
+    await next.stop()
+    await rm(data, { recursive: true })
+  }, 90_000)
+
   it('sends those who ask an edge for keys to its parent, and shows the edge’s own token', async () => {
     await using origin = await startServer()
     const parent = origin.ready.origin ?? ''
