@@ -58,15 +58,16 @@ export async function answerUpgrade(context: EdgeContext, asked: UpgradeRequest)
     return
   }
   if (answer.kind === 'message') {
-    const body = await collect(bodyChunks(answer.body), REFUSAL_BYTES_MAX)
-    refuse(socket, answer.status, body.toString('utf8'), id)
+    // The status says it; a text that is longer, or does not come, is not worth the answer.
+    const body = await collect(bodyChunks(answer.body), REFUSAL_BYTES_MAX).catch(() => '')
+    refuse(socket, answer.status, body.toString(), id)
     return
   }
   if (gone.signal.aborted) {
     answer.socket.destroy()
     return
   }
-  socket.write(headOf(answer.headers, id))
+  socket.write(headOf(answer.headers, id), 'latin1')
   join(context, asked, answer.socket, answer.head)
 }
 
@@ -108,7 +109,9 @@ function upgradeFields(headers: Fields): Fields {
 
 function headOf(headers: Fields, id: string): string {
   const lines = ['HTTP/1.1 101 Switching Protocols']
-  const all = { connection: 'Upgrade', ...headers, 'x-nearcast-request-id': id }
+  const upgrade = headers['upgrade'] ?? 'websocket'
+  const fields = { ...endToEndFields(headers), 'x-nearcast-request-id': id }
+  const all: Fields = { connection: 'Upgrade', upgrade, ...fields }
   for (const [name, value] of Object.entries(all))
     for (const one of typeof value === 'string' ? [value] : value) lines.push(`${name}: ${one}`)
   return `${lines.join('\r\n')}\r\n\r\n`

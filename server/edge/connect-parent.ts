@@ -20,6 +20,8 @@ export interface ParentDeps {
   readonly log: Log
   /** A tail or change stream that does not even beat for so long is dead; 15 s unless given. */
   readonly stallMs?: number | undefined
+  /** The head of an answer comes within 60 s unless given. */
+  readonly answerMs?: number | undefined
 }
 
 /** Another process whose origins, live windows and changes this edge serves from. */

@@ -2,6 +2,7 @@ import { request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { endToEndFields } from '../http/fields.ts'
 import { type Fields, field, type OriginRequest, type OriginResponse } from '../http/message.ts'
+import { NearcastError } from '../lib/errors.ts'
 import { type ParentWire, wireError } from './parent-wire.ts'
 
 const BODILESS: ReadonlySet<number> = new Set([204, 304])
@@ -57,7 +58,7 @@ function upgrade(
   path: string,
   headers: Record<string, string | string[]>,
 ): Promise<OriginResponse> {
-  const { url, token, socketPath } = wire
+  const { url, token, socketPath, answerMs } = wire
   const send = url.protocol === 'https:' ? requestHttps : requestHttp
   const wanted = field(request.headers, 'upgrade')
   return new Promise((resolve, reject) => {
@@ -76,9 +77,18 @@ function upgrade(
       agent: false,
       signal: request.signal,
     })
+    // The connection, the answer, and each pause in what refuses the upgrade.
+    sent.setTimeout(answerMs, () => {
+      const late = `${url.host}: no answer within ${answerMs} ms`
+      sent.destroy(new NearcastError('origin-timeout', late))
+    })
     sent.on('upgrade', (response, socket, head) => {
+      socket.setTimeout(0)
       socket.on('error', () => socket.destroy())
-      resolve({ kind: 'upgrade', headers: endToEndFields(defined(response.headers)), socket, head })
+      const { upgrade: to = wanted ?? 'websocket' } = response.headers
+      // RFC 9110 §7.8: it names what is spoken from here, and belongs to the answer.
+      const headers = { ...endToEndFields(defined(response.headers)), upgrade: to }
+      resolve({ kind: 'upgrade', headers, socket, head })
     })
     sent.on('response', (response) => {
       resolve({

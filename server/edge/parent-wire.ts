@@ -1,6 +1,9 @@
 import { type Dispatcher, Pool } from 'undici'
 import { collect } from '../lib/bytes.ts'
+import type { Clock } from '../lib/clock.ts'
+import { type Deferred, deferred } from '../lib/deferred.ts'
 import { describeError, ERRORS, type ErrorCode, NearcastError } from '../lib/errors.ts'
+import { Places } from './places.ts'
 
 /** An answer of the parent's that is no refusal. Its body must be read, or its request aborted. */
 export interface ParentAnswer {
@@ -27,6 +30,8 @@ export interface ParentWire {
   readonly token: string
   /** The socket file that stands for the address, when the parent is on this machine. */
   readonly socketPath: string | undefined
+  /** How long the head of an answer may take. */
+  readonly answerMs: number
   /** Throws the parent's own error, or `origin-unreachable`, `origin-timeout`, `origin-failed`. */
   send(request: ParentRequest): Promise<ParentAnswer>
   /** A GET whose body may last for ever and beats while it is silent. */
@@ -39,6 +44,8 @@ const ANSWER_MS = 60_000
 const CONNECTIONS_MAX = 256
 const KEEP_ALIVE_MS = 30_000
 const ERROR_BYTES_MAX = 64 * 1024
+/** RFC 9110 §9.2.2: what may be sent again without knowing whether it was done before. */
+const SENT_AGAIN: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 export function openParentWire(options: {
   readonly url: string
@@ -46,13 +53,15 @@ export function openParentWire(options: {
   readonly socketPath?: string | undefined
   /** A stream without a heartbeat for so long is dead. */
   readonly stallMs: number
+  readonly answerMs?: number | undefined
+  readonly clock: Clock
 }): ParentWire {
   const url = parseUrl(options.url)
-  const { socketPath } = options
+  const { socketPath, clock, answerMs = ANSWER_MS } = options
   const common = {
     connect: { timeout: CONNECT_MS, ...(socketPath !== undefined && { socketPath }) },
     keepAliveTimeout: KEEP_ALIVE_MS,
-    headersTimeout: ANSWER_MS,
+    headersTimeout: answerMs,
   }
   const answers = new Pool(url.origin, {
     ...common,
@@ -64,7 +73,13 @@ export function openParentWire(options: {
     connections: null,
     bodyTimeout: options.stallMs,
   })
-  const ask = async (pool: Pool, request: ParentRequest): Promise<ParentAnswer> => {
+  const places = new Places(CONNECTIONS_MAX)
+  /** `ended` is called when the connection is free for another request, or gone. */
+  const ask = async (
+    pool: Pool,
+    request: ParentRequest,
+    ended: () => void = () => {},
+  ): Promise<ParentAnswer> => {
     const answer = await pool
       .request({
         method: request.method as Dispatcher.HttpMethod,
@@ -75,8 +90,10 @@ export function openParentWire(options: {
         onInfo: ({ statusCode, headers }) => request.onInformational?.(statusCode, headers),
       })
       .catch((error: unknown) => {
+        ended()
         throw wireError(error, request.signal, url)
       })
+    answer.body.once('close', ended)
     // Someone may leave before reading; the error is told to whoever reads.
     answer.body.on('error', () => {})
     const headers = definedFields(answer.headers)
@@ -91,15 +108,19 @@ export function openParentWire(options: {
     url,
     token: options.token,
     socketPath,
+    answerMs,
     send: async (request) => {
+      const place = await placeIn(places, request.signal, clock, url)
+      const leave = () => place[Symbol.dispose]()
       try {
-        return await ask(answers, request)
+        return await ask(answers, request, leave)
       } catch (error) {
         // The parent may close an idle connection in the moment it is used again.
-        const again = isReset(error) && (request.body ?? null) === null && !request.signal.aborted
+        const again = isReset(error) && isSentAgain(request) && !request.signal.aborted
         if (!again) throw error
-        return ask(answers, request)
       }
+      const next = await placeIn(places, request.signal, clock, url)
+      return ask(answers, request, () => next[Symbol.dispose]())
     },
     stream: async (path, signal) => {
       const request = { method: 'GET', path, headers: {}, body: null, signal }
@@ -112,6 +133,36 @@ export function openParentWire(options: {
       await Promise.all([answers.destroy(), streams.destroy()])
     },
   }
+}
+
+/** A place among the answers; waited for as long as a connection may take, and no longer than anybody wants it. */
+async function placeIn(
+  places: Places,
+  signal: AbortSignal,
+  clock: Clock,
+  url: URL,
+): Promise<Disposable> {
+  signal.throwIfAborted()
+  const begun: Deferred<Disposable> = deferred()
+  const waiting = places.take((place) => begun.resolve(place))
+  const giveUp = (reason: unknown) => {
+    waiting[Symbol.dispose]()
+    begun.reject(reason)
+  }
+  const leave = () => giveUp(signal.reason)
+  using _ = clock.after(CONNECT_MS, () =>
+    giveUp(new NearcastError('origin-unreachable', `${url.host}: all connections are taken`)),
+  )
+  signal.addEventListener('abort', leave, { once: true })
+  try {
+    return await begun.promise
+  } finally {
+    signal.removeEventListener('abort', leave)
+  }
+}
+
+function isSentAgain({ method, body }: ParentRequest): boolean {
+  return SENT_AGAIN.has(method) && (body ?? null) === null
 }
 
 function parseUrl(text: string): URL {
@@ -164,6 +215,7 @@ function readSentence(text: string): string | undefined {
 /** What undici or the socket threw, as an error with a code; an abort stays what it was. */
 export function wireError(error: unknown, signal: AbortSignal, url: URL): unknown {
   if (signal.aborted) return signal.reason
+  if (error instanceof NearcastError) return error
   const message = `${url.host}: ${describeError(error)}`
   return new NearcastError(wireCode(error), message, { cause: error })
 }

@@ -111,5 +111,6 @@ test('a WebSocket goes through to the web server', async () => {
   await expect.poll(() => received).toMatch(/hello$/)
   expect(received).toMatch(/^HTTP\/1.1 101 /)
   expect(received.toLowerCase()).toContain('x-path: /chat')
+  expect(received.match(/^upgrade: websocket\r$/gim)).toHaveLength(1)
   socket.destroy()
 })

@@ -350,7 +350,7 @@ describe('an origin at the other end of the wire', () => {
     )
     const response = await origin.fetch(ask({ headers: { upgrade: 'websocket' } }))
     if (response.kind !== 'upgrade') throw new Error('no upgrade')
-    expect(response.headers['sec-websocket-accept']).toBe('x')
+    expect(response.headers).toEqual({ 'sec-websocket-accept': 'x', upgrade: 'websocket' })
     response.socket.write('hello')
     const [echoed] = await once(response.socket, 'data')
     expect(String(echoed)).toBe('hello')
