@@ -2,6 +2,7 @@ import type { ChangeStamp, StoredObject } from '../cache/stored-object.ts'
 import type { ForwardReason } from '../http/cache-status.ts'
 import { deferred } from '../lib/deferred.ts'
 import { NearcastError } from '../lib/errors.ts'
+import { iterate } from './cached-store.ts'
 import { type Changes, isOutdated } from './decide.ts'
 import {
   type FetchDeps,
@@ -37,6 +38,8 @@ interface Flight {
 /** So long viewers of a key whose answer could not be shared ask the origin side by side (hit-for-miss), in milliseconds. */
 const APART_MS = 60_000
 const APART_MAX = 10_000
+/** A body that nobody asked for is waited for so long: it may have no end, and each refresh would begin another one. */
+const RECEIVE_MS = 600_000
 
 /** Requests to origins on behalf of the cache: one for each key at a time, however many viewers wait for its header. */
 export class Flights {
@@ -145,8 +148,10 @@ export class Flights {
     // Where bytes can be asked for again, viewers fetch what they need.
     if (generation.rangeable) return
     const source = sourceOf(this.#deps, exchange, generation)
-    const reader = generation.read(0, Number.POSITIVE_INFINITY, source)
-    for await (const _ of reader.chunks());
+    const late = new AbortController()
+    using _ = this.#deps.clock.after(RECEIVE_MS, () => late.abort(leftReason()))
+    const reader = iterate(generation.read(0, Number.POSITIVE_INFINITY, source), late.signal)
+    while (!(await reader.next()).done);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { StoredObject } from '../cache/stored-object.ts'
 import { readPlaylist } from '../formats/m3u8/read-playlist.ts'
-import { describeError } from '../lib/errors.ts'
+import { describeError, NearcastError } from '../lib/errors.ts'
+import { iterate } from './cached-store.ts'
 import type { EdgeContext } from './edge-context.ts'
 import { sourceOf } from './fetch-object.ts'
 import { type Exchange, matchRequest } from './match-request.ts'
@@ -16,6 +17,8 @@ const PLAYLIST_CHARS_MAX = 4 * 1024 * 1024
 /** A larger one is no segment; whoever asks for it gets it as it comes. */
 const SEGMENT_BYTES_MAX = 32 * 1024 * 1024
 const AT_ONCE = 4
+/** One that takes longer comes too late for its viewer, and holds the place of another one. */
+const BRING_MS = 60_000
 /** Places in one playlist where somebody watches. */
 const WATCHED_MAX = 64
 const TYPES = /^(?:application\/(?:vnd\.apple\.mpegurl|x-mpegurl)|audio\/(?:x-)?mpegurl)\b/i
@@ -123,20 +126,28 @@ export class Prefetch {
 
   async #bring(exchange: Exchange): Promise<void> {
     const { deps, flights } = this.#context
-    const { fetched } = await flights.join(exchange, {
+    const late = new AbortController()
+    using _ = deps.clock.after(BRING_MS, () =>
+      late.abort(new NearcastError('origin-timeout', `not there within ${BRING_MS} ms`)),
+    )
+    const { signal } = late
+    const { fetched, collapsed } = await flights.join(exchange, {
       stale: undefined,
       reason: 'uri-miss',
-      signal: new AbortController().signal,
+      signal,
       mayShare: true,
     })
-    if (fetched.kind === 'pass') return dropBody(fetched.message.body)
+    if (fetched.kind === 'pass') {
+      // That of a flight that was joined belongs to the viewer who began it.
+      if (!collapsed) await dropBody(fetched.message.body)
+      return
+    }
     const { generation } = fetched.object
-    if ((generation.size ?? 0) > SEGMENT_BYTES_MAX) return undefined
+    if ((generation.size ?? 0) > SEGMENT_BYTES_MAX) return
     const sources = { ...deps, position: () => deps.state().position }
     const source = sourceOf(sources, exchange, generation)
-    const reader = generation.read(0, SEGMENT_BYTES_MAX, source)
-    for await (const _ of reader.chunks());
-    return undefined
+    const reader = iterate(generation.read(0, SEGMENT_BYTES_MAX, source), signal)
+    while (!(await reader.next()).done);
   }
 
   /** As the same viewer's player would ask: its address relative to the playlist, on the same host. */

@@ -1,4 +1,6 @@
 import { afterEach, expect, test, vi } from 'vitest'
+import { deferred } from '../../server/lib/deferred.ts'
+import { pulledBody } from '../../server/storage/pulled-body.ts'
 import {
   type EdgeFixture,
   message,
@@ -114,4 +116,65 @@ test('a playlist that is served again and again is followed still', async () => 
   for (const name of ['main.m3u8', 's0.ts', 'main.m3u8', 's1.ts', 'main.m3u8'])
     await edge.ask(`/f/${name}`)
   await vi.waitUntil(() => origin.requests.some(({ path }) => path === '/f/s2.ts'))
+})
+
+test('a segment that is for one viewer alone still reaches him when it would be fetched ahead', async () => {
+  const gate = deferred()
+  const names = ['s0.ts', 's1.ts', 's2.ts']
+  const origin = scriptedOrigin('site', async ({ path, signal }) => {
+    if (path.endsWith('.m3u8')) return message(200, TYPE, playlist(names))
+    if (!path.endsWith('s2.ts')) return message(200, { 'cache-control': 'max-age=60' }, text(path))
+    await gate.promise
+    return message(200, { 'cache-control': 'no-store' }, pulledBody({ ...pieces(), signal }))
+  })
+  edge = await startEdge({ origins: [origin] })
+  const alone = edge.ask('/f/s2.ts')
+  await vi.waitUntil(() => origin.requests.length === 1)
+  for (const path of ['main.m3u8', 's0.ts', 's1.ts']) await edge.ask(`/f/${path}`)
+  gate.resolve()
+
+  expect((await alone).text).toBe('one two three ')
+})
+
+function endless(signal: AbortSignal) {
+  return pulledBody({ pull: () => deferred<undefined>().promise, release: () => {}, signal })
+}
+
+function pieces() {
+  const left = ['one ', 'two ', 'three ']
+  const pull = async () => {
+    const next = left.shift()
+    return next === undefined ? undefined : text(next)
+  }
+  return { pull, release: () => {} }
+}
+
+test('a segment that does not come to its end is given up, and others are fetched', async () => {
+  const names = ['s0.ts', 's1.ts', 's2.ts']
+  const origin = scriptedOrigin('site', ({ path, signal }) => {
+    if (path.endsWith('.m3u8')) return message(200, TYPE, playlist(names))
+    const fields = { 'cache-control': 'max-age=60' }
+    if (!path.endsWith('s2.ts')) return message(200, fields, text(path))
+    return message(200, fields, endless(signal))
+  })
+  edge = await startEdge({ origins: [origin] })
+  for (const path of ['main.m3u8', 's0.ts', 's1.ts']) await edge.ask(`/f/${path}`)
+  await vi.waitUntil(() => origin.requests.length === 4)
+  await edge.clock.advance(60_000)
+  await vi.waitUntil(() => origin.requests[3]?.signal.aborted === true)
+})
+
+test('a body that is fetched anew in the background and has no end is given up', async () => {
+  const origin = scriptedOrigin('site', ({ signal }, count) => {
+    const fields = { 'cache-control': 'max-age=1, stale-while-revalidate=600' }
+    if (count === 1) return message(200, fields, text('first'))
+    return message(200, fields, endless(signal))
+  })
+  edge = await startEdge({ origins: [origin] })
+  await edge.ask('/page')
+  await edge.clock.advance(2000)
+  expect((await edge.ask('/page')).text).toBe('first')
+  await vi.waitUntil(() => origin.requests.length === 2)
+  await edge.clock.advance(600_000)
+  await vi.waitUntil(() => origin.requests[1]?.signal.aborted === true)
 })
