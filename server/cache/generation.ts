@@ -158,6 +158,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   /**
    * Takes over an origin request that is already answered: its bytes fill this generation up to `end`, and are read meanwhile.
    * A run whose first byte is here already, or comes in another fill, is cancelled: no byte is fetched twice.
+   * Where it dies in its midst, `source` is asked for the rest.
    */
   fillFrom(run: Run, end: number, source: Source | undefined, controller: AbortController): void {
     if (this.sliceAt(run.start) || this.#covering(run.start)) {
@@ -314,7 +315,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
         this.#waiters.wakeFrom(other, fill.start)
       }
     this.#fills.add(fill)
-    void fill.run(run, this.rangeable ? source : undefined).then((end) => this.#ended(fill, end))
+    void fill.run(run, source).then((end) => this.#ended(fill, end))
   }
 
   #ended(fill: Fill, end: FillEnd): void {

@@ -138,9 +138,28 @@ export function sourceOf(
   generation: Generation,
 ): Source | undefined {
   if (!generation.rangeable || generation.etag === undefined) return undefined
-  const ask = (headers: Fields, signal: AbortSignal) =>
+  return rangeSource(askerOf(deps, exchange), generation.etag, generation.size)
+}
+
+/**
+ * Where the rest of a body is asked for when the origin dies in its midst, though it said nothing of ranges (RFC 9110 §14.3: it need not):
+ * under a strong etag nothing wrong can come of it, and one that does not know ranges gives the whole again.
+ */
+function resumeSourceOf(
+  deps: FetchDeps,
+  exchange: Exchange,
+  message: OriginMessage,
+  { etag, size }: BodyFacts,
+): Source | undefined {
+  const refused = /^\s*none\s*$/i.test(fieldLine(message.headers, 'accept-ranges') ?? '')
+  if (message.status !== 200 || etag === undefined || size === undefined || refused)
+    return undefined
+  return rangeSource(askerOf(deps, exchange), etag, size)
+}
+
+function askerOf(deps: FetchDeps, exchange: Exchange): Parameters<typeof rangeSource>[0] {
+  return (headers, signal) =>
     askOrigin(originFetch(exchange, { method: 'GET', headers, signal, minChange: deps.position() }))
-  return rangeSource(ask, generation.etag, generation.size)
 }
 
 /** A whole answer: kept and filled from its body, or passed. */
@@ -156,7 +175,8 @@ async function file(deps: FetchDeps, answered: Answered): Promise<Fetched> {
   // Readers who wait for this answer take their places before the hold is released.
   const hold = generation.hold()
   setImmediate(() => hold[Symbol.dispose]())
-  const source = sourceOf(deps, exchange, generation)
+  const source =
+    sourceOf(deps, exchange, generation) ?? resumeSourceOf(deps, exchange, message, body)
   const run = { start: body.start, body: bodyChunks(message.body) }
   generation.fillFrom(run, body.end, source, answered.controller)
   return keep(deps, answered, freshness, generation)
