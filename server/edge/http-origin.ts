@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import { Pool } from 'undici'
 import type { HttpOriginOptions } from '../distribution/types.ts'
-import { endToEndFields } from '../http/fields.ts'
+import { endToEndFields, fieldLine } from '../http/fields.ts'
 import type { Origin, OriginRequest, OriginResponse } from '../http/message.ts'
 import type { Clock } from '../lib/clock.ts'
 import { describeError } from '../lib/errors.ts'
@@ -33,6 +33,7 @@ const CLOSE_GRACE_MS = 1000
 const RESOLVE_EVERY_MS = 30_000
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 // Of one connection, or decided here; undici refuses to send `expect`.
+const VIA = '1.1 nearcast'
 const NOT_PASSED_ON = ['host', 'expect', 'http2-settings']
 
 /**
@@ -168,5 +169,8 @@ function passedOn(request: OriginRequest): Record<string, string | string[]> {
   const fields: Record<string, string | string[]> = {}
   for (const [name, value] of Object.entries(endToEndFields(request.headers)))
     if (!NOT_PASSED_ON.includes(name)) fields[name] = typeof value === 'string' ? value : [...value]
+  // RFC 9110 §7.6.3: in each request that a gateway forwards.
+  const via = fieldLine(request.headers, 'via')
+  fields['via'] = via === undefined ? VIA : `${via}, ${VIA}`
   return fields
 }

@@ -100,7 +100,15 @@ describe('what is sent', () => {
       connection: 'keep-alive',
       accept: 'a/b, c/d',
       'x-origin-auth': 'secret',
+      via: '1.1 nearcast',
     })
+  })
+
+  it('adds itself to the gateways on the way (RFC 9110 §7.6.3)', async () => {
+    const server = await serve((request, response) => response.end(request.headers.via))
+    const headers = { via: '1.0 fred, 1.1 example.com' }
+    const answer = await originAt(server.url).fetch(ask('/', { headers }))
+    expect(await textOf(answer)).toBe('1.0 fred, 1.1 example.com, 1.1 nearcast')
   })
 
   it('names another host when one is configured', async () => {
