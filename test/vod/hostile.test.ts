@@ -80,3 +80,31 @@ describe('a segment index (sidx)', () => {
     expect(performance.now() - began).toBeLessThan(MOMENT_MS)
   })
 })
+
+describe('sample tables', () => {
+  // 2^26 samples of one byte in 64 chunks at one place: a megabyte of file.
+  const COUNT = 2 ** 26
+  const CHUNKS = 64
+  const claims = async (delta: number, ...others: readonly Buffer[]) => {
+    const media = box('mdat', Buffer.alloc(COUNT / CHUNKS))
+    const offsets = Array.from({ length: CHUNKS }, () => FTYP.length + 8)
+    const tables = [
+      fullBox('stts', 0, 0, u32(1, COUNT, delta)),
+      fullBox('stsc', 0, 0, u32(1, 1, COUNT / CHUNKS, 1)),
+      fullBox('stsz', 0, 0, u32(1, COUNT)),
+      fullBox('stco', 0, 0, u32(CHUNKS, ...offsets)),
+      ...others,
+    ]
+    return Buffer.concat([FTYP, media, await moovWith(tables)])
+  }
+
+  for (const delta of [0, 1, 40, 1000]) {
+    it(`that claim 67 million key frames ${delta} ms apart take a moment`, async () => {
+      const shelf = await shelfWith({ film: await claims(delta) })
+      const began = performance.now()
+      const { status } = await ask(shelf, '/vod/film/index.m3u8')
+      expect([200, 422]).toContain(status)
+      expect(performance.now() - began).toBeLessThan(MOMENT_MS)
+    })
+  }
+})
