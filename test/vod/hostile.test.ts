@@ -23,6 +23,10 @@ async function moovWith(tables: readonly Buffer[], ...others: readonly Buffer[])
   return box('moov', box('trak', header, media), ...others)
 }
 
+async function* only(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}
+
 const NO_SAMPLES = [
   fullBox('stts', 0, 0, u32(0)),
   fullBox('stsc', 0, 0, u32(0)),
@@ -78,6 +82,52 @@ describe('a segment index (sidx)', () => {
     const { status } = await ask(await shelfWith({ film }), '/vod/film/index.m3u8')
     expect(status).toBe(422)
     expect(performance.now() - began).toBeLessThan(MOMENT_MS)
+  })
+})
+
+describe('boxes before the index', () => {
+  it('are stepped over, however many and large they are', async () => {
+    const size = 9 * 1024 * 1024
+    const free = Buffer.concat([u32(size), Buffer.from('free')])
+    const shelf = await shelfWith({ film: FTYP })
+    const { info: real } = await shelf.store.read('film', { signal: NEVER })
+    const info = { ...real, size: FTYP.length + 64 * size }
+    let bytes = 0
+    shelf.store.read = async (_, { range }) => {
+      const [start, end] =
+        range && 'start' in range
+          ? [range.start, Math.min(info.size, (range.end ?? info.size) + 1)]
+          : [info.size - (range?.suffix ?? info.size), info.size]
+      const part = Buffer.alloc(end - start)
+      bytes += part.length
+      if (start === 0) part.set(FTYP)
+      for (let i = 0; i < 64; i += 1) {
+        const at = FTYP.length + i * size - start
+        if (at >= 0 && at + 8 <= part.length) part.set(free, at)
+      }
+      return { info, start, length: part.length, body: only(part) }
+    }
+    expect((await ask(shelf, '/vod/film/index.m3u8')).status).toBe(422)
+    expect(bytes).toBeLessThan(16 * 1024 * 1024)
+  })
+})
+
+describe('the memory of an index', () => {
+  it('is counted whole, where little of its tables and descriptions is used too', async () => {
+    const count = 100_000
+    const media = box('mdat', Buffer.alloc(1000))
+    const offsets = Buffer.alloc(count * 4)
+    offsets.writeUInt32BE(FTYP.length + 8, 0)
+    const tables = [
+      fullBox('stts', 0, 0, u32(1, 10, 40)),
+      fullBox('stsc', 0, 0, u32(1, 1, 10, 1)),
+      fullBox('stsz', 0, 0, u32(100, 10)),
+      fullBox('stco', 0, 0, u32(count), offsets),
+    ]
+    const film = Buffer.concat([FTYP, media, await moovWith(tables)])
+    const { indexBytes } = await (await shelfWith({ film })).origin.probe('film', NEVER)
+    // A Float64 and a Uint32 by chunk.
+    expect(indexBytes).toBeGreaterThan(count * 12)
   })
 })
 

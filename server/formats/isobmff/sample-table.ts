@@ -250,20 +250,21 @@ function keysBelow(keys: Uint32Array, count: number): Uint32Array {
   return end === -1 ? keys : keys.subarray(0, end)
 }
 
-/** What the table costs in memory. */
+/** What the table costs in memory: of a part of an array that is all of it. */
 export function tableBytes(table: SampleTable): number {
   const { times, chunks } = table
-  return (
-    (typeof table.sizes === 'number' ? 0 : table.sizes.byteLength) +
-    times.first.byteLength +
-    times.time.byteLength +
-    times.delta.byteLength +
-    chunks.first.byteLength +
-    chunks.offset.byteLength +
-    (chunks.description?.byteLength ?? 0) +
-    (table.compositions?.byteLength ?? 0) +
-    (table.keys?.byteLength ?? 0)
-  )
+  const columns = [
+    typeof table.sizes === 'number' ? undefined : table.sizes,
+    times.first,
+    times.time,
+    times.delta,
+    chunks.first,
+    chunks.offset,
+    chunks.description,
+    table.compositions,
+    table.keys,
+  ]
+  return columns.reduce((sum, column) => sum + (column?.buffer.byteLength ?? 0), 0)
 }
 
 export const EMPTY_TABLE: SampleTable = {
