@@ -129,7 +129,7 @@ export class ViewerConnections {
 }
 
 /** A last answer to who may still be sending. */
-export function endBehind(socket: Duplex, clock: Clock, bytes?: string): void {
+export function endBehind(socket: Duplex, clock: Clock, bytes?: string | Uint8Array): void {
   if (socket.destroyed) return
   socket.on('error', () => socket.destroy())
   socket.end(bytes)
