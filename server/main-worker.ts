@@ -133,7 +133,7 @@ async function startWorker(order: WorkerOrder, log: Log): Promise<Worker> {
   })
   return {
     port: http.port,
-    forget: edge.forget,
+    forget: (distribution, path) => edge.forget(distribution, path),
     answer: (question) => {
       if (question.kind === 'explain')
         return explainUrl({ ...base, state: sources.state, origins: sources.origin }, question.url)
