@@ -29,7 +29,6 @@ export interface SlotDeps {
   readonly log: Log
   readonly onServing: (port: number) => void
   readonly onApplied: () => void
-  readonly onForgot: (slot: WorkerSlot, distribution: string, path: string) => void
   readonly onEnd: (slot: WorkerSlot) => void
 }
 
@@ -103,11 +102,6 @@ export class WorkerSlot {
     return answer.promise
   }
 
-  /** One that does not serve yet holds nothing. */
-  forget(distribution: string, path: string): void {
-    this.#process?.send({ kind: 'forget', distribution, path })
-  }
-
   forgetQuestions(): void {
     for (const question of this.#questions.values()) question.resolve(undefined)
     this.#questions.clear()
@@ -154,9 +148,6 @@ export class WorkerSlot {
       case 'applied':
         this.seq = said.seq
         this.#deps.onApplied()
-        return
-      case 'forgot':
-        this.#deps.onForgot(this, said.distribution, said.path)
         return
       case 'facts':
         this.facts = said

@@ -1,8 +1,7 @@
 import type { Distribution, OriginOptions } from '../distribution/types.ts'
 import type { Config } from './config.ts'
 
-/** Stands where a secret was. */
-export const HIDDEN = '(hidden)'
+const HIDDEN = '(hidden)'
 
 /**
  * The configuration in force as `nearcast.yaml` would say it: changes made over the API included, secrets hidden, and

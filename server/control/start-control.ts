@@ -108,8 +108,7 @@ function addHealth(app: express.Express, { services, metrics }: ControlDeps): vo
 
 function apiRouter(deps: ControlDeps): express.Router {
   const router = express.Router()
-  // Whatever it is said to be: `curl -d` says that it is a form. Pages of other sites still lack the token.
-  router.use(express.json({ limit: BODY_BYTES_MAX, type: () => true }))
+  router.use(express.json({ limit: BODY_BYTES_MAX }))
   router.use((_, response, next) => {
     response.set('cache-control', 'no-store')
     next()

@@ -101,6 +101,53 @@ async function isNew(file: string): Promise<boolean> {
 
 /** One line with its end. */
 export function formatRecord(record: AccessRecord): string {
+  const { before, between, after } = restOf(record)
+  return `${dateAndTime(record.at)}${before}${shown(record.address)}${between}${record.requestId}${after}`
+}
+
+/** All of a line but time, address and id. */
+interface Rest {
+  readonly of: AccessRecord
+  readonly before: string
+  readonly between: string
+  readonly after: string
+}
+
+/** What is asked for again makes the same line but for those three; kept by target, so many, none of a longer target than that. */
+const RESTS_MAX = 1024
+const KEPT_TARGET_MAX = 1024
+const rests = new Map<string, Rest>()
+
+function restOf(record: AccessRecord): Rest {
+  const { target } = record
+  const kept = rests.get(target)
+  if (kept && hasSameRest(kept.of, record)) return kept
+  const made = writeRest(record)
+  if (record.result === 'Hit' && target.length <= KEPT_TARGET_MAX) {
+    if (rests.size >= RESTS_MAX) rests.clear()
+    rests.set(target, made)
+  }
+  return made
+}
+
+function hasSameRest(a: AccessRecord, b: AccessRecord): boolean {
+  return (
+    a.bytes === b.bytes &&
+    a.seconds === b.seconds &&
+    a.status === b.status &&
+    a.host === b.host &&
+    a.userAgent === b.userAgent &&
+    a.referer === b.referer &&
+    a.range === b.range &&
+    a.method === b.method &&
+    a.result === b.result &&
+    a.complete === b.complete &&
+    a.protocol === b.protocol &&
+    a.edge === b.edge
+  )
+}
+
+function writeRest(record: AccessRecord): Rest {
   const { target, range, result } = record
   const mark = target.indexOf('?')
   const stem = mark < 0 ? target : target.slice(0, mark)
@@ -109,7 +156,12 @@ export function formatRecord(record: AccessRecord): string {
   const detailed = record.complete ? result : 'ClientCommError'
   const host = shown(record.host)
   const seconds = record.seconds.toFixed(3)
-  return `${dateAndTime(record.at)}\t${record.edge}\t${record.bytes}\t${shown(record.address)}\t${shown(record.method)}\t${host}\t${shown(stem)}\t${record.status}\t${shown(record.referer)}\t${shown(record.userAgent)}\t${shown(query)}\t-\t${result}\t${record.requestId}\t${host}\thttp\t-\t${seconds}\t-\t-\t-\t${result}\t${record.protocol}\t-\t-\t-\t-\t${detailed}\t-\t-\t${from || '-'}\t${to || '-'}\n`
+  return {
+    of: record,
+    before: `\t${record.edge}\t${record.bytes}\t`,
+    between: `\t${shown(record.method)}\t${host}\t${shown(stem)}\t${record.status}\t${shown(record.referer)}\t${shown(record.userAgent)}\t${shown(query)}\t-\t${result}\t`,
+    after: `\t${host}\thttp\t-\t${seconds}\t-\t-\t-\t${result}\t${record.protocol}\t-\t-\t-\t-\t${detailed}\t-\t-\t${from || '-'}\t${to || '-'}\n`,
+  }
 }
 
 let second = Number.NaN

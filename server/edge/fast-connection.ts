@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Reader } from '../cache/reader.ts'
+import type { Slice } from '../cache/slice.ts'
 import type { AccessRecord } from './access-record.ts'
 import type { FastAnswer, FastPath } from './fast-path.ts'
 import { HEAD_BYTES_MAX } from './request-head.ts'
@@ -14,12 +15,16 @@ export interface FastDeps {
   readonly firstMs: number
   readonly now: () => number
   readonly monotonic: () => number
+  /** This edge's name in the access log. */
+  readonly edge: string
   /** Counts and logs an answer. */
-  readonly done: (record: Omit<AccessRecord, 'edge'>) => void
+  readonly done: (record: AccessRecord) => void
 }
 
 /** Head and body go as one buffer up to this size: one write costs less than two. */
 const JOINED_BYTES_MAX = 16 * 1024
+/** What is handed over in one write to a connection that took the last one at once; others are given a slice at a time. */
+const AT_ONCE_BYTES_MAX = 4 * 1024 * 1024
 
 export interface FastConnection {
   /** Ends it: at once between two answers, else behind the one that is under way. */
@@ -38,6 +43,7 @@ export function serveFast(
   let answering = false
   let answered = false
   let ended = false
+  let quick = false
 
   const leave = (chunk?: Buffer) => {
     socket.off('data', onData)
@@ -69,10 +75,12 @@ export function serveFast(
       answered = true
       socket.setTimeout(deps.keepAliveMs)
     }
-    answering = !sendAnswer(socket, deps, answer, over)
+    answering = !sendAnswer(socket, deps, answer, quick, over)
+    if (!answering) quick = true
   }
-  const over = () => {
+  const over = (flowed: boolean) => {
     answering = false
+    quick = flowed
     if (socket.destroyed) return
     if (ended) socket.end()
     if (socket.isPaused()) socket.resume()
@@ -96,24 +104,46 @@ export function serveFast(
   return { end }
 }
 
-/** True when all of it went out at once; else `over` is called when it has, or the viewer has gone. */
-function sendAnswer(socket: Socket, deps: FastDeps, answer: FastAnswer, over: () => void): boolean {
+/** True when all of it went out at once; else `over` is told whether no write had to wait, when all is out or the viewer has gone. */
+function sendAnswer(
+  socket: Socket,
+  deps: FastDeps,
+  answer: FastAnswer,
+  quick: boolean,
+  over: (flowed: boolean) => void,
+): boolean {
   const id = deps.nextId()
   const head = `${answer.head}${id}\r\n\r\n`
-  const { generation } = answer.object
-  const { start, end } = answer
-  const first = end === start ? undefined : generation.sliceAt(start)
-  first?.touch()
-  const inHand = !first || first.end >= end
-  if (inHand) {
-    const body = first?.bytes.subarray(start - first.start, end - first.start)
-    if (writeWhole(socket, head, body)) {
-      deps.done(recordOf(socket, deps, answer, id, 0, end - start, true))
+  const body = bodyInHand(answer, quick)
+  if (body) {
+    writeWhole(socket, head, body)
+    // What `write` returns says how much it was, not whether the kernel took it.
+    if (socket.writableLength === 0) {
+      deps.done(recordOf(socket, deps, answer, id, 0, answer.end - answer.start, true))
       return true
     }
   }
-  void sendSlowly(socket, deps, answer, inHand ? '' : head, id).then(over)
+  void sendSlowly(socket, deps, answer, body ? '' : head, id).then(over)
   return false
+}
+
+/** The body, when all of it is here and little enough to be handed over in one write. */
+function bodyInHand(
+  { object: { generation }, start, end }: FastAnswer,
+  quick: boolean,
+): readonly Uint8Array[] | undefined {
+  const most = quick ? AT_ONCE_BYTES_MAX : 0
+  const slices: Slice[] = []
+  const pieces: Uint8Array[] = []
+  for (let at = start; at < end; ) {
+    const slice = generation.sliceAt(at)
+    if (!slice || (slice.end < end && end - start > most)) return undefined
+    slices.push(slice)
+    pieces.push(slice.bytes.subarray(at - slice.start, Math.min(slice.end, end) - slice.start))
+    at = slice.end
+  }
+  for (const slice of slices) slice.touch()
+  return pieces
 }
 
 /** What is more than a slice, or more than the connection took: at the viewer's pace. An empty head: all is written already. */
@@ -123,18 +153,20 @@ async function sendSlowly(
   answer: FastAnswer,
   head: string,
   id: string,
-): Promise<void> {
+): Promise<boolean> {
   const began = deps.monotonic()
   const { start, end } = answer
   let sent = end - start
+  let flowed = false
   if (head === '') await drained(socket, deps)
   else {
     const reader = answer.object.generation.read(start, end, answer.source())
-    sent = await sendReader(socket, deps, head, reader)
+    ;({ sent, flowed } = await sendReader(socket, deps, head, reader))
   }
   const complete = sent === end - start && !socket.destroyed
   const seconds = (deps.monotonic() - began) / 1000
   deps.done(recordOf(socket, deps, answer, id, seconds, sent, complete))
+  return flowed
 }
 
 function recordOf(
@@ -145,9 +177,10 @@ function recordOf(
   seconds: number,
   bytes: number,
   complete: boolean,
-): Omit<AccessRecord, 'edge'> {
+): AccessRecord {
   return {
     at: deps.now() - seconds * 1000,
+    edge: deps.edge,
     requestId,
     address: socket.remoteAddress ?? '',
     method: 'GET',
@@ -165,29 +198,31 @@ function recordOf(
   }
 }
 
-function writeWhole(socket: Socket, head: string, body: Uint8Array | undefined): boolean {
-  if (!body) return socket.write(head, 'latin1')
-  if (body.length <= JOINED_BYTES_MAX) {
-    const whole = Buffer.allocUnsafe(head.length + body.length)
+function writeWhole(socket: Socket, head: string, body: readonly Uint8Array[]): void {
+  const [first] = body
+  if (first && body.length === 1 && first.length <= JOINED_BYTES_MAX) {
+    const whole = Buffer.allocUnsafe(head.length + first.length)
     whole.write(head, 'latin1')
-    whole.set(body, head.length)
-    return socket.write(whole)
+    whole.set(first, head.length)
+    socket.write(whole)
+    return
   }
   socket.cork()
   socket.write(head, 'latin1')
-  const flowing = socket.write(body)
+  for (const bytes of body) socket.write(bytes)
   socket.uncork()
-  return flowing
 }
 
-/** Bytes of the body handed to the connection. A body that can't be completed cuts it. */
+/** Bytes of the body handed to the connection, and whether it took each write at once. A body that can't be completed cuts it. */
 async function sendReader(
   socket: Socket,
   deps: FastDeps,
   head: string,
   reader: Reader,
-): Promise<number> {
+): Promise<{ readonly sent: number; readonly flowed: boolean }> {
   let sent = 0
+  let rested = 0
+  let flowed = true
   const leave = () => reader.close()
   socket.once('close', leave)
   try {
@@ -201,10 +236,17 @@ async function sendReader(
         continue
       }
       sent += bytes.length
-      const flowing = socket.write(bytes)
+      socket.write(bytes)
       if (corked) socket.uncork()
       corked = false
-      if (!flowing) await drained(socket, deps)
+      if (socket.writableLength > 0) {
+        flowed = false
+        await drained(socket, deps)
+      } else if (sent - rested >= AT_ONCE_BYTES_MAX) {
+        // A viewer as fast as this process would keep it from the others.
+        rested = sent
+        await new Promise((resolve) => setImmediate(resolve))
+      }
     }
   } catch {
     // The origin could not give again what was given up: the viewer sees a cut connection, never a wrong body.
@@ -213,7 +255,7 @@ async function sendReader(
     socket.off('close', leave)
     reader.close()
   }
-  return sent
+  return { sent, flowed }
 }
 
 function drained(socket: Socket, deps: FastDeps): Promise<void> {

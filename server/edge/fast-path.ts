@@ -88,13 +88,13 @@ export class FastPath {
       found.age = age
       found.ttl = ttl
       found.head = headOf(facts.flat, { age, ttl, size, part })
-      // Once a second of the same request: whoever watches on is seen, and hits cost nothing more.
-      this.#context.prefetch.served(exchange, object)
     }
     return {
       head: found.head,
       object,
-      ...part,
+      status: part.status,
+      start: part.start,
+      end: part.end,
       source: () => sourceOf(this.#sources(), exchange, object.generation),
       request,
     }

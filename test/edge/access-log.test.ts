@@ -48,6 +48,33 @@ test('nothing a viewer sends makes another line or field', () => {
   )
 })
 
+test('an answer that differs from the last one of its target in one thing has a line of its own', () => {
+  const others: readonly Partial<AccessRecord>[] = [
+    { at: record.at + 1000 },
+    { edge: 'oslo' },
+    { requestId: 'abc2' },
+    { address: '192.0.2.8' },
+    { method: 'HEAD' },
+    { host: 'example.org' },
+    { status: 200 },
+    { bytes: 11 },
+    { seconds: 2 },
+    { result: 'Miss' },
+    { complete: false },
+    { referer: 'http://a.test/' },
+    { userAgent: 'curl' },
+    { range: 'bytes=5-15' },
+    { protocol: 'HTTP/1.0' },
+  ]
+  const line = formatRecord(record)
+  for (const other of others) {
+    const changed = formatRecord({ ...record, ...other })
+    expect(changed, JSON.stringify(other)).not.toBe(line)
+    expect(formatRecord({ ...record, ...other })).toBe(changed)
+    expect(formatRecord(record)).toBe(line)
+  }
+})
+
 test('lines are in the file after close, also when it was moved away meanwhile', async () => {
   const clock = new FakeClock()
   const file = join(mkdtempSync(join(tmpdir(), 'nearcast-access-')), 'access.log')

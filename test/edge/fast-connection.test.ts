@@ -60,6 +60,7 @@ async function start(answer: FastAnswer | undefined, more: Partial<FastDeps> = {
       firstMs: 10_000,
       now: () => 0,
       monotonic: () => 0,
+      edge: 'local',
       done: (record) => records.push(record),
       ...more,
     }

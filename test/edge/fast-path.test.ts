@@ -180,7 +180,9 @@ test('a body of many slices goes out whole, and slices given up meanwhile are ha
   const { ask } = await line()
   const answers = await Promise.all([ask(get('/big.bin')), (await line()).ask(get('/big.bin'))])
   for (const [answer] of answers) expect(answer?.body === bytes.toString('latin1')).toBe(true)
-  expect((await ask(get('/big.bin')))[0]?.body.length).toBe(bytes.length)
+  // A connection that takes it all at once is given it all at once.
+  for (let again = 0; again < 4; again += 1)
+    expect((await ask(get('/big.bin')))[0]?.body === bytes.toString('latin1')).toBe(true)
   const across = await ask(get('/big.bin', 'Range: bytes=60000-200000\r\n'))
   expect(across[0]?.body === bytes.subarray(60_000, 200_001).toString('latin1')).toBe(true)
 })

@@ -70,7 +70,6 @@ export async function startEdge(options: {
   readonly sliceBytes?: number
   readonly resting?: Resting
   readonly stuckMs?: number
-  readonly halfClosedMs?: number
   readonly log?: Log
   readonly defaultRootObject?: string
 }): Promise<EdgeFixture> {
@@ -106,13 +105,7 @@ export async function startEdge(options: {
     accessLog: (record) => records.push(record),
     stuckMs: options.stuckMs,
   })
-  const listener = await listenHttp({
-    host: '::',
-    port: 0,
-    ...edge,
-    clock: systemClock,
-    halfClosedMs: options.halfClosedMs ?? 50,
-  })
+  const listener = await listenHttp({ host: '::', port: 0, ...edge, clock: systemClock })
   return {
     port: listener.port,
     url: `http://127.0.0.1:${listener.port}`,
