@@ -185,3 +185,18 @@ it('does not make an error last longer than the edge keeps it', async () => {
   expect((await first.ask('/a')).status).toBe(502)
   expect((await second.ask('/a')).text).toBe('up')
 })
+
+it('keeps nothing of a request with no-store, and leaves If-Match to the origin, under the standard alone (RFC 9111 §4.3.2, §5.2.1.5)', async () => {
+  const origin = scriptedOrigin('site', ({ headers }) =>
+    headers['if-match'] === undefined
+      ? message(200, { 'cache-control': 'max-age=60', etag: '"v1"' }, Buffer.from('x'))
+      : message(412, {}),
+  )
+  const { first, second, cache } = await startTwo(origin, { semantics: 'rfc' })
+  await first.ask('/a', { headers: { 'cache-control': 'no-store' } })
+  expect(cache.stats().objects).toBe(0)
+  await first.ask('/a')
+  expect(cache.stats().objects).toBe(1)
+  expect((await second.ask('/a', { headers: { 'if-match': '"v2"' } })).status).toBe(412)
+  expect(origin.requests).toHaveLength(3)
+})
