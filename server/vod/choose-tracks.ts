@@ -5,7 +5,7 @@ import type {
   RefusedDescription,
   VideoDescription,
 } from '../formats/isobmff/read-sample-entry.ts'
-import { cutToObject, type SampleTable } from '../formats/isobmff/sample-table.ts'
+import { cutToObject, EMPTY_TABLE, type SampleTable } from '../formats/isobmff/sample-table.ts'
 import { NearcastError } from '../lib/errors.ts'
 import { type PlayTrack, timingOf, type Visible, visibleSpan } from './play-track.ts'
 
@@ -128,7 +128,9 @@ function rank({ source, descriptions: [first] }: Candidate): number {
 }
 
 function toPlayTrack(candidate: Candidate, id: number, originSeconds: number): PlayTrack {
-  const { source, samples, visible } = candidate
+  const { samples, visible } = candidate
+  // A film in fragments has a table of its own: the moov's would be kept beside it, and counted by nobody.
+  const source = { ...candidate.source, samples: EMPTY_TABLE }
   const timing = timingOf(source, samples, visible, originSeconds)
   const tracks = candidate.descriptions.map((description) =>
     toTrack(description, id, source, timing.timescale),

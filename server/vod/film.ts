@@ -48,7 +48,7 @@ export interface Variant {
 }
 
 /** A new number when the same file would be cut or written otherwise, so that old and new bytes never share a name. */
-const PACKAGER_VERSION = 3
+const PACKAGER_VERSION = 4
 
 export function hashOf(info: Pick<ObjectInfo, 'etag' | 'size'>): string {
   return createHash('sha256')
@@ -82,14 +82,20 @@ export function makeFilm(key: string, info: ObjectInfo, choice: Choice): Film {
     notPlayed: choice.notPlayed,
     truncated: choice.truncated,
     indexBytes: parts.reduce(
-      (sum, { track, firstSamples }) => sum + tableBytes(track.samples) + firstSamples.byteLength,
+      (sum, { track, firstSamples }) =>
+        sum + tableBytes(track.samples) + firstSamples.byteLength + descriptionBytes(track),
       plan.starts.byteLength + plan.description.byteLength + FIXED_BYTES,
     ),
   }
 }
 
-/** Objects, strings and configurations around the tables. */
+/** Objects and strings around the tables. */
 const FIXED_BYTES = 8192
+
+function descriptionBytes({ tracks, entries }: PlayTrack): number {
+  const configs = tracks.reduce((sum, { config }) => sum + config.byteLength, 0)
+  return entries.reduce((sum, entry) => sum + (entry?.byteLength ?? 0), configs)
+}
 
 function arrange(
   parts: readonly RenditionPart[],

@@ -2,7 +2,8 @@ import {
   decodeTime,
   firstSampleAt,
   keyAtOrAfter,
-  sampleSize,
+  lastKeyWhile,
+  sizeOfSamples,
   type SampleTable,
 } from '../formats/isobmff/sample-table.ts'
 import { NearcastError } from '../lib/errors.ts'
@@ -74,30 +75,51 @@ function cutVideo(video: PlayTrack, lengths: SegmentLengths): Cuts {
     samples: [first],
     descriptions: [descriptionAt(samples, first)],
   }
-  let start = 0
-  let pending: { readonly sample: number; readonly seconds: number } | undefined
-  const cut = (at: { readonly sample: number; readonly seconds: number }) => {
-    start = at.seconds
-    cuts.starts.push(at.seconds)
-    cuts.samples.push(at.sample)
-    cuts.descriptions.push(descriptionAt(samples, at.sample))
-    pending = undefined
-  }
   const changes = descriptionChanges(samples)
-  for (let key = keyAtOrAfter(samples, first + 1); key < end; ) {
-    const candidate = { sample: key, seconds: secondsOf(video, key) }
-    // Half a picture late is not late: rates like 29.97 never meet whole seconds.
-    const isLate = () => candidate.seconds - start > wantedSeconds(start, lengths) + TOLERANCE
-    if (pending && isLate()) cut(pending)
-    if (candidate.seconds > start) {
-      if (isLate() || changes.has(key)) cut(candidate)
-      else pending = candidate
-    }
-    key = keyAtOrAfter(samples, key + 1)
+  let start = 0
+  let at = first
+  for (let steps = 0; cuts.starts.length <= SEGMENTS_MAX; steps += 1) {
+    while ((changes[0] ?? end) <= at) changes.shift()
+    const key = nextCut(video, { at, start, change: changes[0] ?? end }, lengths)
+    if (key >= end) break
+    if (steps > 2 * SEGMENTS_MAX) throw new NearcastError('media-broken', 'key frames out of order')
+    at = key
+    const seconds = secondsOf(video, key)
+    if (seconds <= start) continue
+    start = seconds
+    cuts.starts.push(seconds)
+    cuts.samples.push(key)
+    cuts.descriptions.push(descriptionAt(samples, key))
   }
-  const left = endSeconds(video) - start
-  if (pending && left > wantedSeconds(start, lengths) + TOLERANCE) cut(pending)
   return cuts
+}
+
+interface CutAfter {
+  /** Key sample the segment begins with, and its time. */
+  readonly at: number
+  readonly start: number
+  /** The next sample with which another sample description begins. */
+  readonly change: number
+}
+
+/**
+ * The key sample to cut at: the last one that makes a segment no longer than wanted, else the next; earlier where the description
+ * changes. `video.end`: none. Searched, not walked: a table of a few bytes may claim 67 million key frames.
+ */
+function nextCut(
+  video: PlayTrack,
+  { at, start, change }: CutAfter,
+  lengths: SegmentLengths,
+): number {
+  const { samples, end } = video
+  // Half a picture late is not late: rates like 29.97 never meet whole seconds.
+  const isLate = (seconds: number) => seconds - start > wantedSeconds(start, lengths) + TOLERANCE
+  const last = lastKeyWhile(samples, at + 1, end, (key) => !isLate(secondsOf(video, key)))
+  if (last === undefined) return keyAtOrAfter(samples, at + 1)
+  if (change <= last && secondsOf(video, change) > start) return change
+  const next = keyAtOrAfter(samples, last + 1)
+  if (secondsOf(video, last) <= start) return next
+  return next < end || isLate(endSeconds(video)) ? last : end
 }
 
 const TOLERANCE = 0.05
@@ -158,13 +180,20 @@ function descriptionAt(samples: SampleTable, index: number): number {
   return description[chunk] ?? 0
 }
 
-/** Samples with which another sample description begins. */
-function descriptionChanges(samples: SampleTable): ReadonlySet<number> {
-  const changes = new Set<number>()
+/** Key samples with which another sample description begins, rising. */
+function descriptionChanges(samples: SampleTable): number[] {
+  const changes: number[] = []
   const { description, first } = samples.chunks
-  description?.forEach((value, chunk) => {
-    if (chunk > 0 && value !== description[chunk - 1]) changes.add(first[chunk] ?? 0)
-  })
+  if (description === undefined) return changes
+  for (let chunk = 1; chunk < description.length; chunk += 1) {
+    if (description[chunk] === description[chunk - 1]) continue
+    const sample = first[chunk] ?? 0
+    if (keyAtOrAfter(samples, sample) !== sample) continue
+    changes.push(sample)
+    if (changes.length > SEGMENTS_MAX) {
+      throw new NearcastError('media-broken', 'its sample description changes without end')
+    }
+  }
   return changes
 }
 
@@ -178,9 +207,7 @@ export function segmentBytes(
     for (let segment = 0; segment < count; segment += 1) {
       const from = firstSamples[segment] ?? 0
       const to = firstSamples[segment + 1] ?? 0
-      let sum = 0
-      for (let i = from; i < to; i += 1) sum += sampleSize(track.samples, i)
-      bytes[segment] = (bytes[segment] ?? 0) + sum
+      bytes[segment] = (bytes[segment] ?? 0) + sizeOfSamples(track.samples, from, to)
     }
   }
   return bytes

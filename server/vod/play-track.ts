@@ -5,6 +5,7 @@ import {
   expandSamples,
   firstSampleAt,
   keyAtOrAfter,
+  lastKeyWhile,
   lastNotAbove,
   presentationTime,
   type SampleSpan,
@@ -87,12 +88,8 @@ function isAnySeen({ edit, handler }: MovieTrack, samples: SampleTable, end: num
 /** The last key frame that is not after `time`, or else the first one. */
 function firstPicture(samples: SampleTable, time: number): number {
   if (samples.keys?.length === 0) return 0
-  let best = keyAtOrAfter(samples, 0)
-  for (let key = best; key < samples.count; key = keyAtOrAfter(samples, key + 1)) {
-    if (presentationTime(samples, key) > time) break
-    best = key
-  }
-  return best
+  const isBefore = (key: number) => presentationTime(samples, key) <= time
+  return lastKeyWhile(samples, 0, samples.count, isBefore) ?? keyAtOrAfter(samples, 0)
 }
 
 function firstSound(samples: SampleTable, time: number): number {

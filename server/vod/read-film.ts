@@ -132,9 +132,13 @@ async function findMovie(
   limits: FilmLimits,
 ): Promise<{ readonly movie: Movie; readonly start: number; readonly end: number }> {
   const { size } = window.info
+  let ahead = AHEAD_BYTES
   const get = async (start: number, length: number) => {
     if (!window.have(start, length)) await join()
-    return window.get(start, length, AHEAD_BYTES)
+    if (window.have(start, length)) return window.get(start, length)
+    const bytes = await window.get(start, length, ahead)
+    ahead = AHEAD_AGAIN_BYTES
+    return bytes
   }
   for (let at = 0, boxes = 0; at + 8 <= size; boxes += 1) {
     const header = readBoxHeader(await get(at, 16), 0)
@@ -156,6 +160,8 @@ async function findMovie(
 
 /** Behind the mdat comes the moov, of a length not known yet: two hours of film have about 5 MB. */
 const AHEAD_BYTES = 8 * 1024 * 1024
+/** Only the first: of a file with many large boxes before its moov all of them would be read and held. */
+const AHEAD_AGAIN_BYTES = 64 * 1024
 /** Each may cost a read. */
 const BOXES_BEFORE_MOOV = 64
 const COPYING = 'if it is still being copied, wait'

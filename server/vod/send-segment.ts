@@ -21,7 +21,8 @@ const OPEN_AHEAD = 4
 
 /**
  * Opens the reads of a segment and gives its bytes as they arrive. Fails before the first byte with `object-changed` when the object
- * is another one now. `signal` ends the body too.
+ * is another one now. `signal` ends the body too. The first bytes are waited for: a store that reads through a cache asks the origin
+ * for them only then, and what it says must come before the viewer's status.
  */
 export async function sendSegment(
   deps: Deps,
@@ -33,7 +34,7 @@ export async function sendSegment(
   if (first === undefined) return only(layout.header)
   const ended = new AbortController()
   const scope = AbortSignal.any([signal, ended.signal])
-  const opened = await open(deps, film, first, scope).catch((error: unknown) => {
+  const opened = await openToFirstBytes(deps, film, first, scope).catch((error: unknown) => {
     // A read that opens after its deadline is nobody's.
     ended.abort(notWanted())
     throw error
@@ -109,9 +110,37 @@ function open(
   )
 }
 
+async function openToFirstBytes(
+  deps: Deps,
+  film: Film,
+  planned: PlannedRead,
+  signal: AbortSignal,
+): Promise<ObjectRead> {
+  const opened = await open(deps, film, planned, signal)
+  const chunks = opened.body[Symbol.asyncIterator]()
+  const chunk = await nextChunk(deps, film, chunks, signal)
+  let first: IteratorResult<Uint8Array> | undefined = chunk
+  const next = async () => {
+    const result = first
+    first = undefined
+    return result ?? chunks.next()
+  }
+  const done = async () => (await chunks.return?.()) ?? { done: true as const, value: undefined }
+  return { ...opened, body: { [Symbol.asyncIterator]: () => ({ next, return: done }) } }
+}
+
+function nextChunk(
+  { clock }: Deps,
+  film: Film,
+  chunks: AsyncIterator<Uint8Array>,
+  signal: AbortSignal,
+): Promise<IteratorResult<Uint8Array>> {
+  return withDeadline(clock, CHUNK_DEADLINE_MS, film.key, signal, () => chunks.next())
+}
+
 /** The wanted pieces of one read, as views of the chunks that arrive. */
 async function* piecesOf(
-  { clock }: Deps,
+  deps: Deps,
   film: Film,
   read: PlannedRead,
   source: ObjectRead,
@@ -122,9 +151,7 @@ async function* piecesOf(
   const chunks = source.body[Symbol.asyncIterator]()
   try {
     while (next < read.pieces.length) {
-      const chunk = await withDeadline(clock, CHUNK_DEADLINE_MS, film.key, signal, () =>
-        chunks.next(),
-      )
+      const chunk = await nextChunk(deps, film, chunks, signal)
       if (chunk.done) throw new NearcastError('store-failed', `${film.key} ended at byte ${at}`)
       const bytes = chunk.value
       const end = at + bytes.length

@@ -18,6 +18,8 @@ const MOOF_BYTES_MAX = 16 * 1024 * 1024
 const PARALLEL = 8
 /** Boxes behind the moov; each may be a read. */
 const STEPS_MAX = 100_000
+/** Fragments an index names. */
+const SPANS_MAX = 65_536
 
 export interface Fragments {
   readonly collector: FragmentCollector
@@ -27,7 +29,8 @@ export interface Fragments {
 
 /**
  * The samples of all movie fragments behind byte `start`. With an index (sidx, or mfra at the end) the moofs are read several at a
- * time, else one after the other. Fragments that are cut off or damaged end the walk: what came before them plays.
+ * time, else one after the other. The index only says where to read: the boxes say where the next one is, since an index may leave some
+ * out. Fragments that are cut off or damaged end the walk: what came before them plays.
  */
 export async function collectFragments(
   window: ObjectWindow,
@@ -40,52 +43,55 @@ export async function collectFragments(
     movie.tracks,
     sampleBudget,
   )
-  const walk = new FragmentWalk(window, collector)
+  const walk = new FragmentWalk(window, collector, start)
   const index = await findIndex(window, start)
   for (let i = 0; i < index.length; i += PARALLEL) {
     const batch = index.slice(i, i + PARALLEL)
     await Promise.all(batch.map((span) => window.get(span.start, FAR_BYTES)))
     for (const span of batch) {
-      if (!(await walk.run(span.start, span.end))) return { collector, truncated: walk.truncated }
+      if (!(await walk.run(span.end))) return { collector, truncated: walk.truncated }
     }
     window.forget()
   }
-  await walk.run(index.at(-1)?.end ?? start, window.info.size)
+  await walk.run(window.info.size)
   return { collector, truncated: walk.truncated }
 }
 
 class FragmentWalk {
   readonly #window: ObjectWindow
   readonly #collector: FragmentCollector
+  #at: number
+  #last = 0
+  #ahead = NEAR_BYTES
   #steps = 0
   truncated = false
 
-  constructor(window: ObjectWindow, collector: FragmentCollector) {
+  /** `start`: where a box begins. */
+  constructor(window: ObjectWindow, collector: FragmentCollector, start: number) {
     this.#window = window
     this.#collector = collector
+    this.#at = start
   }
 
-  /** False when it can't go on. */
-  async run(start: number, end: number): Promise<boolean> {
-    let at = start
-    let last = 0
-    let ahead = NEAR_BYTES
-    while (at + 8 <= end) {
+  /** Goes on to the first box behind byte `end`; false when it can't go on. */
+  async run(end: number): Promise<boolean> {
+    while (this.#at + 8 <= end) {
+      const at = this.#at
       this.#steps += 1
       if (this.#steps > STEPS_MAX) {
         throw new NearcastError('media-broken', `more than ${STEPS_MAX} boxes behind its index`)
       }
-      const header = readBoxHeader(await this.#get(at, 16, ahead), 0)
+      const header = readBoxHeader(await this.#get(at, 16, this.#ahead), 0)
       if (header === undefined || header.size === undefined) return false
       if (header.type === 'moof') {
-        if (last > 0) ahead = at - last < NEAR_BYTES / 2 ? NEAR_BYTES : FAR_BYTES
-        last = at
+        if (this.#last > 0) this.#ahead = at - this.#last < NEAR_BYTES / 2 ? NEAR_BYTES : FAR_BYTES
+        this.#last = at
         if (!(await this.#addFragment(at, header.size))) {
           this.truncated = true
           return false
         }
       }
-      at += header.size
+      this.#at += header.size
     }
     return true
   }
@@ -141,10 +147,15 @@ async function readIndex(
   const spans: IndexedSpan[] = []
   for (const span of readSegmentIndex(bytes, sidx, at + size)) {
     if (span.end > window.info.size || span.end <= span.start) break
+    // Each index may name 65,535 others; the walk finds what is behind these.
+    if (spans.length >= SPANS_MAX) break
     if (span.kind === 'media') spans.push(span)
     else if (depth === 0) {
+      if (!window.have(span.start, 16)) window.forget()
       const header = readBoxHeader(await window.get(span.start, 16, FAR_BYTES), 0)
       if (header?.type !== 'sidx' || header.size === undefined) break
+      // One longer than its reference would be read again with each that follows.
+      if (span.start + header.size > span.end) break
       spans.push(...(await readIndex(window, span.start, header.size, 1)))
     }
   }

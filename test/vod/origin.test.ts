@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { deferred } from '../../server/lib/deferred.ts'
 import { NearcastError } from '../../server/lib/errors.ts'
 import { type Log, silentLog } from '../../server/lib/log.ts'
+import type { ObjectStore } from '../../server/storage/object-store.ts'
 import { hashOf } from '../../server/vod/film.ts'
 import { convertFilm, makeFilm } from '../support/media.ts'
 import { ask, NEVER, playFilm, type Shelf, shelfWith } from './play.ts'
@@ -104,20 +105,27 @@ describe('reading', () => {
     const shelf = await shelfWith({ film: await makeFilm(LONG) })
     const path = await segmentPath(shelf, 'film', 0)
     const read = shelf.store.read.bind(shelf.store)
-    const waiting = deferred()
-    const next = () => {
-      waiting.resolve()
-      return never()
+    const stalledAfter = async (chunks: number) => {
+      const waiting = deferred()
+      let given = 0
+      const next = () => {
+        given += 1
+        if (given <= chunks) return Promise.resolve({ done: false, value: Buffer.alloc(1) })
+        waiting.resolve()
+        return never()
+      }
+      shelf.store.read = async (key, options) => ({
+        ...(await read(key, options)),
+        body: { [Symbol.asyncIterator]: () => ({ next, return: never }) },
+      })
+      const asked = ask(shelf, path)
+      asked.catch(() => {})
+      await waiting.promise
+      await shelf.clock.advance(20_001)
+      return asked
     }
-    shelf.store.read = async (key, options) => ({
-      ...(await read(key, options)),
-      body: { [Symbol.asyncIterator]: () => ({ next, return: never }) },
-    })
-    const asked = ask(shelf, path)
-    const failed = expect(asked).rejects.toMatchObject({ code: 'origin-timeout' })
-    await waiting.promise
-    await shelf.clock.advance(20_001)
-    await failed
+    expect((await stalledAfter(0)).status).toBe(504)
+    await expect(stalledAfter(1)).rejects.toMatchObject({ code: 'origin-timeout' })
   })
 
   it('keeps what the store says from viewers, writes it down once in 10 s, and does not keep the answer', async () => {
@@ -247,6 +255,24 @@ describe('an object that is replaced', () => {
     const path = `/vod/film/${before.hash}/main.m3u8`
     expect((await ask(shelf, path)).status).toBe(410)
     expect((await playFilm(shelf, 'film')).segments).toHaveLength(3)
+  })
+
+  it('is found out before the status, though a cache asks the store for the first bytes only', async () => {
+    const [old, young] = [await makeFilm({ seconds: 4 }), await makeFilm({ seconds: 6 })]
+    const shelf = await shelfWith({ film: old })
+    const path = await segmentPath(shelf, 'film', 1)
+    await shelf.put('film', await readFile(young))
+    const read = shelf.store.read.bind(shelf.store)
+    const late: ObjectStore['read'] = async (key, options) => {
+      const { info } = await read(key, { signal: options.signal })
+      async function* body() {
+        yield* (await read(key, options)).body
+      }
+      return { info, start: 0, length: 0, body: body() }
+    }
+    shelf.store.read = (key, options) => (options.ifMatch ? late : read)(key, options)
+    const { status, text } = await ask(shelf, path)
+    expect([status, JSON.parse(text)]).toMatchObject([410, { code: 'media-replaced' }])
   })
 
   it('is noticed when the master is asked for again', async () => {

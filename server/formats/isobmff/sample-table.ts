@@ -84,6 +84,49 @@ export function keyAtOrAfter(table: SampleTable, index: number): number {
   return key >= index ? key : (keys[at + 1] ?? table.count)
 }
 
+/**
+ * The last key sample from `from` up to before `end` for which `holds` is true; undefined when there is none. `holds` must be true for
+ * all before the first for which it is not: it is asked of a few only.
+ */
+export function lastKeyWhile(
+  table: SampleTable,
+  from: number,
+  end: number,
+  holds: (key: number) => boolean,
+): number | undefined {
+  const { keys } = table
+  const keyAt = (ordinal: number) => keys?.[ordinal] ?? ordinal
+  const ordinalOf = (sample: number) => (keys === undefined ? sample : countBelow(keys, sample))
+  const first = ordinalOf(from)
+  let low = first
+  let high = ordinalOf(Math.min(end, table.count))
+  // What is looked for is mostly near.
+  for (let reach = 1; low + reach < high; reach *= 2) {
+    if (holds(keyAt(low + reach - 1))) low += reach
+    else high = low + reach - 1
+  }
+  while (low < high) {
+    const middle = low + ((high - low) >>> 1)
+    if (holds(keyAt(middle))) low = middle + 1
+    else high = middle
+  }
+  return low > first ? keyAt(low - 1) : undefined
+}
+
+/** How many of the rising values are below `value`. */
+function countBelow(values: Uint32Array, value: number): number {
+  const at = lastNotAbove(values, value)
+  return (values[at] ?? Number.POSITIVE_INFINITY) < value ? at + 1 : at
+}
+
+/** Bytes of the samples `from` up to `to`. */
+export function sizeOfSamples({ sizes }: SampleTable, from: number, to: number): number {
+  if (typeof sizes === 'number') return Math.max(0, to - from) * sizes
+  let sum = 0
+  for (let i = from; i < to; i += 1) sum += sizes[i] ?? 0
+  return sum
+}
+
 /** The samples `from` up to `to` laid out for reading and writing; each array has one entry a sample. */
 export interface SampleSpan {
   readonly offsets: Float64Array
@@ -207,20 +250,21 @@ function keysBelow(keys: Uint32Array, count: number): Uint32Array {
   return end === -1 ? keys : keys.subarray(0, end)
 }
 
-/** What the table costs in memory. */
+/** What the table costs in memory: of a part of an array that is all of it. */
 export function tableBytes(table: SampleTable): number {
   const { times, chunks } = table
-  return (
-    (typeof table.sizes === 'number' ? 0 : table.sizes.byteLength) +
-    times.first.byteLength +
-    times.time.byteLength +
-    times.delta.byteLength +
-    chunks.first.byteLength +
-    chunks.offset.byteLength +
-    (chunks.description?.byteLength ?? 0) +
-    (table.compositions?.byteLength ?? 0) +
-    (table.keys?.byteLength ?? 0)
-  )
+  const columns = [
+    typeof table.sizes === 'number' ? undefined : table.sizes,
+    times.first,
+    times.time,
+    times.delta,
+    chunks.first,
+    chunks.offset,
+    chunks.description,
+    table.compositions,
+    table.keys,
+  ]
+  return columns.reduce((sum, column) => sum + (column?.buffer.byteLength ?? 0), 0)
 }
 
 export const EMPTY_TABLE: SampleTable = {

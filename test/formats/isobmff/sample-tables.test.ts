@@ -1,12 +1,15 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { readBoxes, readBoxHeader } from '../../../server/formats/isobmff/read-boxes.ts'
 import { readSampleTable } from '../../../server/formats/isobmff/read-tables.ts'
 import {
   cutToObject,
   decodeTime,
+  EMPTY_TABLE,
   expandSamples,
   firstSampleAt,
   keyAtOrAfter,
+  lastKeyWhile,
   presentationTime,
   type SampleTable,
 } from '../../../server/formats/isobmff/sample-table.ts'
@@ -113,4 +116,24 @@ describe('boxes', () => {
     expect(readBoxes(Buffer.concat([box('free'), u32(99, 0x66726565)]))).toHaveLength(1)
     expect(() => readBoxes(Buffer.concat(Array(65_537).fill(box('free'))))).toThrow(/media-broken/)
   })
+})
+
+it('the last key sample for which something holds is that of a walk over all of them', () => {
+  const indexes = fc.uniqueArray(fc.nat(59), { maxLength: 30 })
+  fc.assert(
+    fc.property(
+      fc.option(indexes, { nil: undefined }),
+      fc.nat(60),
+      fc.nat(60),
+      fc.nat(60),
+      (keys, from, end, until) => {
+        const rising = keys && Uint32Array.from(keys).sort()
+        const table: SampleTable = { ...EMPTY_TABLE, count: 60, keys: rising }
+        const walked = Array.from({ length: 60 }, (_, i) => i).filter(
+          (i) => (!keys || keys.includes(i)) && i >= from && i < end && i < until,
+        )
+        expect(lastKeyWhile(table, from, end, (key) => key < until)).toBe(walked.at(-1))
+      },
+    ),
+  )
 })
