@@ -43,6 +43,7 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
     hosts: [config.control.host],
     originDefaults: config.originDefaults,
     originFolder: config.folder,
+    stores: [config.vod.origin],
     services: {
       health: deps.health,
       streams: () => reportStreams(sources, deps.sessions(), workers),

@@ -31,9 +31,14 @@ export type Question =
 export type ToWorker =
   | { readonly kind: 'begin'; readonly order: WorkerOrder }
   | { readonly kind: 'ask'; readonly id: number; readonly question: Question }
+  /** At another worker an unsafe request changed this path. */
+  | { readonly kind: 'forget'; readonly distribution: string; readonly path: string }
   | { readonly kind: 'drain' }
 
 const METRICS_MAX = 300
+const NAME_CHARS_MAX = 1000
+/** A header has no room for a longer one; in another spelling it may be three times as long. */
+const PATH_CHARS_MAX = 3 * 32 * 1024
 const STREAMS_MAX = 2000
 const amount = z.number().min(-Number.MAX_SAFE_INTEGER).max(Number.MAX_SAFE_INTEGER)
 const metric = z.strictObject({
@@ -51,6 +56,12 @@ const fromWorker = z.discriminatedUnion('kind', [
     kind: z.literal('failed'),
     code: z.string().max(50),
     sentence: z.string().max(2000),
+  }),
+  /** An unsafe request changed this path: what others hold of it is old. */
+  z.strictObject({
+    kind: z.literal('forgot'),
+    distribution: z.string().max(NAME_CHARS_MAX),
+    path: z.string().max(PATH_CHARS_MAX),
   }),
   z.strictObject({ kind: z.literal('applied'), seq: z.int().min(0) }),
   z.strictObject({

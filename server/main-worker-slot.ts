@@ -29,6 +29,7 @@ export interface SlotDeps {
   readonly log: Log
   readonly onServing: (port: number) => void
   readonly onApplied: () => void
+  readonly onForgot: (slot: WorkerSlot, distribution: string, path: string) => void
   readonly onEnd: (slot: WorkerSlot) => void
 }
 
@@ -102,6 +103,11 @@ export class WorkerSlot {
     return answer.promise
   }
 
+  /** One that does not serve yet holds nothing. */
+  forget(distribution: string, path: string): void {
+    this.#process?.send({ kind: 'forget', distribution, path })
+  }
+
   forgetQuestions(): void {
     for (const question of this.#questions.values()) question.resolve(undefined)
     this.#questions.clear()
@@ -148,6 +154,9 @@ export class WorkerSlot {
       case 'applied':
         this.seq = said.seq
         this.#deps.onApplied()
+        return
+      case 'forgot':
+        this.#deps.onForgot(this, said.distribution, said.path)
         return
       case 'facts':
         this.facts = said

@@ -35,6 +35,7 @@ export async function runWorker(): Promise<number> {
   let answer: Answer = () => {
     throw new NearcastError('unavailable', 'the worker does not serve yet')
   }
+  let forget: Worker['forget'] = () => {}
   // Our own parent's messages: the channel is nobody else's.
   process.on('message', (message: ToWorker) => {
     switch (message.kind) {
@@ -43,6 +44,9 @@ export async function runWorker(): Promise<number> {
         return
       case 'drain':
         drain.resolve()
+        return
+      case 'forget':
+        forget(message.distribution, message.path)
         return
       case 'ask':
         void answered(message.id, () => answer(message.question)).then(tell)
@@ -56,6 +60,7 @@ export async function runWorker(): Promise<number> {
   try {
     const worker = await startWorker(order, log)
     answer = worker.answer
+    forget = worker.forget
     await tell({ kind: 'serving', port: worker.port })
     await drain.promise
     await worker.close()
@@ -73,6 +78,7 @@ type Answer = (question: Question) => object | Promise<object>
 interface Worker {
   readonly port: number
   readonly answer: Answer
+  readonly forget: (distribution: string, path: string) => void
   close(): Promise<void>
 }
 
@@ -105,6 +111,7 @@ async function startWorker(order: WorkerOrder, log: Log): Promise<Worker> {
     accessLog: accessLog && ((record) => accessLog.write(record)),
     state: sources.state,
     origins: sources.origin,
+    onForgotten: (distribution, path) => void tell({ kind: 'forgot', distribution, path }),
   })
   await warmUp(clock, log)
   const http = await listenHttp({ ...order.http, ...edge, clock })
@@ -126,6 +133,7 @@ async function startWorker(order: WorkerOrder, log: Log): Promise<Worker> {
   })
   return {
     port: http.port,
+    forget: (distribution, path) => edge.forget(distribution, path),
     answer: (question) => {
       if (question.kind === 'explain')
         return explainUrl({ ...base, state: sources.state, origins: sources.origin }, question.url)

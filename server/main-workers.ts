@@ -81,6 +81,9 @@ class WorkerPool implements Workers {
           log,
           onServing: (port) => this.#serves(port),
           onApplied: () => this.#settle(),
+          onForgot: (from, distribution, path) => {
+            for (const slot of this.#slots) if (slot !== from) slot.forget(distribution, path)
+          },
           onEnd: (slot) => this.#ended(slot),
         }),
     )

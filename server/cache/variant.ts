@@ -5,7 +5,8 @@ export function variantOf(names: readonly string[], fields: StoredFields): strin
   // Unambiguous: values are joined with lengths.
   return names
     .map((name) => {
-      const value = fields[name]
+      // Vary may name what every object has.
+      const value = Object.hasOwn(fields, name) ? fields[name] : undefined
       const text =
         value === undefined ? undefined : typeof value === 'string' ? value : value.join(', ')
       return text === undefined ? '-' : `${text.length}:${text}`

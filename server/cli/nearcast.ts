@@ -154,7 +154,7 @@ function asker({ env, cwd }: CommandInput, flags: Arguments['flags']): Context['
     if (control) return askControl(control, method, path, body)
     throw new CommandFailure(
       'missing',
-      `no server runs here: ${data}/ready.json is missing; start one with npm start, or set NEARCAST_CONTROL_URL and NEARCAST_TOKEN`,
+      `no server runs here: ${data}/ready.json is missing or of one that has ended; start one with npm start, or set NEARCAST_CONTROL_URL and NEARCAST_TOKEN`,
     )
   }
 }
@@ -229,7 +229,9 @@ async function invalidate(context: Context, paths: readonly string[]): Promise<v
     ...(tags.length > 0 && { tags }),
     ...(flags.has('--soft') && { soft: true }),
     ...(dryRun && { dryRun }),
-    ...(examples !== undefined && { examples: Number(examples) }),
+    ...(examples !== undefined && {
+      examples: /^\d+$/.test(examples) ? Number(examples) : examples,
+    }),
     ...(distribution !== undefined && { distribution }),
   })
   if (printedAsJson(context, answer)) return

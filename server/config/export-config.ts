@@ -1,7 +1,8 @@
 import type { Distribution, OriginOptions } from '../distribution/types.ts'
 import type { Config } from './config.ts'
 
-const HIDDEN = '(hidden)'
+/** Stands where a secret was. */
+export const HIDDEN = '(hidden)'
 
 /**
  * The configuration in force as `nearcast.yaml` would say it: changes made over the API included, secrets hidden, and

@@ -1,10 +1,16 @@
 import { existsSync } from 'node:fs'
 import type { Distribution } from '../distribution/types.ts'
 import type { Config } from './config.ts'
+import { HIDDEN } from './export-config.ts'
 
 /** Sentences on what a right configuration may not do as its writer thinks: the start and `config check` print them. */
 export function notesOn(config: Config): readonly string[] {
-  return [...notYet(config), ...missingFolders(config), ...sharedHosts(config.distributions)]
+  return [
+    ...notYet(config),
+    ...missingFolders(config),
+    ...hiddenValues(config),
+    ...sharedHosts(config.distributions),
+  ]
 }
 
 /** What the configuration asks for and this version does not do, said instead of passed over. */
@@ -34,6 +40,19 @@ function missingFolders({ origins, role }: Config): readonly string[] {
       ? [`origins.${id}: the folder ${origin.root} does not exist`]
       : [],
   )
+}
+
+/** Of a configuration that was exported: the origins would be sent the word instead of the secret. */
+function hiddenValues({ origins, parent }: Config): readonly string[] {
+  const keys = Object.entries(origins).flatMap(([id, origin]) =>
+    origin.kind === 'http'
+      ? Object.entries(origin.headers).flatMap(([name, value]) =>
+          value === HIDDEN ? [`origins.${id}.headers.${name}`] : [],
+        )
+      : [],
+  )
+  if (parent?.token === HIDDEN) keys.push('parent.token')
+  return keys.map((key) => `${key}: ${HIDDEN} is what the export wrote for a secret; put it back`)
 }
 
 function sharedHosts(distributions: readonly Distribution[]): readonly string[] {

@@ -91,6 +91,11 @@ export const distributionRoutes: readonly Route[] = [
         given.kind === 'file'
           ? { ...given, root: resolve(context.originFolder, given.root) }
           : given
+      if (context.stores.includes(id) && options.kind !== 's3' && options.kind !== 'file')
+        throw new NearcastError(
+          'config-invalid',
+          `${id}: stored media is read from it, so its kind must be s3 or file, not ${options.kind}`,
+        )
       if (options.kind === 'group') checkMembers(context, id, options.members)
       await context.changes.append({ kind: 'origin', id, options, removed: false })
       context.log.info('origin set', { origin: id, kind: options.kind })
@@ -163,7 +168,8 @@ function originsOf(distribution: Distribution): readonly string[] {
     : [distribution.origin]
 }
 
-function userOf({ state }: ApiContext, id: string): string | undefined {
+function userOf({ state, stores }: ApiContext, id: string): string | undefined {
+  if (stores.includes(id)) return 'vod.origin of the configuration'
   const { distributions, origins } = state()
   const distribution = distributions.find((one) => originsOf(one).includes(id))
   if (distribution) return `distribution ${distribution.id}`

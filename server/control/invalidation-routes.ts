@@ -3,6 +3,7 @@ import type { Change } from '../distribution/change.ts'
 import { UNDO_MS } from '../distribution/invalidation-index.ts'
 import { NearcastError } from '../lib/errors.ts'
 import { readableToken } from '../lib/random.ts'
+import { followsParent } from './follower-log.ts'
 import { type ApiContext, type Route, route } from './route.ts'
 
 // CloudFront's: absolute, `*` only as the last character, at most 4000 characters, 3000 at once; a tag is visible ASCII without
@@ -188,6 +189,8 @@ function invalidationsOf({ changes }: ApiContext): readonly Invalidation[] {
 }
 
 function findInvalidation({ changes }: ApiContext, id: string): Invalidation {
+  // An edge keeps no list of what it was told.
+  if (changes.parent !== undefined) throw followsParent(changes.parent)
   for (const change of (changes.since(0) ?? []).toReversed())
     if (change.kind === 'invalidation' && change.id === id) return change
   throw new NearcastError('not-found', `there is no invalidation ${id}`)

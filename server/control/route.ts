@@ -18,6 +18,8 @@ export interface ApiContext {
   readonly originDefaults: OriginDefaults
   /** Where relative folders of origins begin. */
   readonly originFolder: string
+  /** Origins that the configuration reads or writes by key, so they must be s3 or file. */
+  readonly stores: readonly string[]
   readonly clock: Clock
   readonly random: Random
   readonly log: Log

@@ -108,7 +108,8 @@ function addHealth(app: express.Express, { services, metrics }: ControlDeps): vo
 
 function apiRouter(deps: ControlDeps): express.Router {
   const router = express.Router()
-  router.use(express.json({ limit: BODY_BYTES_MAX }))
+  // Whatever it is said to be: `curl -d` says that it is a form. Pages of other sites still lack the token.
+  router.use(express.json({ limit: BODY_BYTES_MAX, type: () => true }))
   router.use((_, response, next) => {
     response.set('cache-control', 'no-store')
     next()

@@ -31,7 +31,6 @@ export function readChange(value: unknown): Change | undefined {
   if (!isRecord(value)) return undefined
   const { seq, at } = value
   if (!Number.isSafeInteger(seq) || Number(seq) < 1 || typeof at !== 'number') return undefined
-  // The distributions and origins inside were checked by the schema when they were accepted.
   return hasBody(value) ? (value as unknown as Change) : undefined
 }
 
@@ -52,7 +51,7 @@ function hasBody(value: Readonly<Record<string, unknown>>): boolean {
     case 'origin':
       return (
         typeof value['id'] === 'string' &&
-        isRecord(value['options']) &&
+        isOriginOptions(value['options']) &&
         typeof value['removed'] === 'boolean'
       )
     default:
@@ -74,11 +73,51 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && Number(value) >= 0
 }
 
-// The parent checked it with the schema: here only what is looked at before it is used.
+// Who accepted it checked it with the schema; what a newer server adds is passed over. Here only what is used without a look.
 function isDistribution(value: unknown): value is Distribution {
-  if (!isRecord(value) || typeof value['id'] !== 'string' || !Array.isArray(value['hosts']))
-    return false
-  return value['kind'] === 'web' ? Array.isArray(value['behaviors']) : value['kind'] === 'rtmp'
+  if (!isRecord(value) || typeof value['id'] !== 'string' || !isTexts(value['hosts'])) return false
+  const { kind, behaviors } = value
+  return kind === 'web' ? Array.isArray(behaviors) && behaviors.every(isBehavior) : kind === 'rtmp'
+}
+
+function isBehavior(value: unknown): boolean {
+  if (!isRecord(value)) return false
+  const { path, origin, strip, ttl, key, errors } = value
+  return (
+    [path, origin, strip].every((text) => typeof text === 'string') &&
+    isRecord(ttl) &&
+    [ttl['min'], ttl['default'], ttl['max']].every((seconds) => typeof seconds === 'number') &&
+    isRecord(key) &&
+    [key['query'], key['headers'], key['cookies']].every(
+      (names) => names === 'none' || names === 'all' || isTexts(names),
+    ) &&
+    isRecord(errors) &&
+    Object.values(errors).every(isRecord)
+  )
+}
+
+function isOriginOptions(value: unknown): boolean {
+  if (!isRecord(value)) return false
+  switch (value['kind']) {
+    case 'file':
+      return typeof value['root'] === 'string'
+    case 's3':
+      return typeof value['bucket'] === 'string' && typeof value['prefix'] === 'string'
+    case 'http':
+      return (
+        typeof value['url'] === 'string' &&
+        isRecord(value['headers']) &&
+        isRecord(value['timeouts'])
+      )
+    case 'group':
+      return isTexts(value['members']) && Array.isArray(value['failOn'])
+    default:
+      return typeof value['kind'] === 'string'
+  }
+}
+
+function isTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string')
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

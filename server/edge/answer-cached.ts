@@ -73,7 +73,7 @@ async function send(
   const status = resolved.kind === 'object' ? resolved.object.facts.status : resolved.message.status
   const page = status >= 400 ? exchange.behavior.errors[status] : undefined
   if (page?.page !== undefined) {
-    const shown = await errorPage(context, viewer, page.page)
+    const shown = await errorPage(context, viewer, exchange, page.page)
     if (shown) {
       if (resolved.kind === 'pass') await dropBody(resolved.message.body)
       viewer.result = 'Error'
@@ -279,6 +279,7 @@ function moreOf(
 async function errorPage(
   context: EdgeContext,
   viewer: Viewer,
+  { headers, origin }: Exchange,
   page: string,
 ): Promise<
   { readonly exchange: Exchange; readonly resolved: Resolved & { kind: 'object' } } | undefined
@@ -287,7 +288,7 @@ async function errorPage(
   const match = matchRequest({
     method: 'GET',
     target: page,
-    headers: { host: viewer.headers['host'] ?? '' },
+    headers: { host: headers['host'] ?? '' },
     distributions: deps.state().distributions,
     origins: deps.origins,
   })
@@ -298,7 +299,8 @@ async function errorPage(
     if (resolved.kind !== 'object' || resolved.object.facts.status !== 200) return undefined
     return { exchange: match.exchange, resolved }
   } catch (error) {
-    deps.log.warn('error page failed', { page, error: describeError(error) })
+    const facts = { page, error: describeError(error) }
+    failureLogOf(deps).warn(`${origin.id} error page`, 'error page failed', facts)
     return undefined
   }
 }

@@ -17,7 +17,6 @@ export async function answerDirect(
   exchange: Exchange,
   why: NonNullable<Exchange['direct']>,
 ): Promise<void> {
-  const { request } = viewer
   const live = why === 'origin'
   const options = {
     method: exchange.method,
@@ -28,8 +27,7 @@ export async function answerDirect(
     ? liveRequest(exchange, options)
     : originFetch(exchange, {
         ...options,
-        // An origin that answers before it has read everything must not cost the viewer his connection.
-        body: hasBody(viewer.headers) ? request.iterator({ destroyOnReturn: false }) : null,
+        body: viewer.body(),
         onInformational: (status, headers) => viewer.inform(status, headers),
       })
   const message = await askOrigin(fetch)
@@ -61,10 +59,6 @@ function forgetChanged(context: EdgeContext, exchange: Exchange, headers: Fields
     const target = new URL(value, base)
     if (target.host === new URL(base).host) context.forget(id, target.pathname)
   }
-}
-
-function hasBody(headers: Fields): boolean {
-  return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
 }
 
 const cacheStatus = (reason: 'bypass' | 'method' | 'request') =>

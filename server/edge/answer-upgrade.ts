@@ -2,11 +2,13 @@ import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { endToEndFields } from '../http/fields.ts'
 import type { Fields } from '../http/message.ts'
-import { ERRORS, NearcastError } from '../lib/errors.ts'
-import type { EdgeContext } from './edge-context.ts'
+import { describeError, type ErrorCode, ERRORS, NearcastError } from '../lib/errors.ts'
+import { failureLogOf } from '../lib/failure-log.ts'
+import type { EdgeContext, EdgeDeps } from './edge-context.ts'
 import { matchRequest } from './match-request.ts'
 import { collect } from '../lib/bytes.ts'
-import { bodyChunks } from './stored-answer.ts'
+import { bodyChunks, flatten } from './stored-answer.ts'
+import { endBehind } from './viewer-connections.ts'
 
 export interface UpgradeRequest {
   readonly request: IncomingMessage
@@ -19,6 +21,7 @@ export interface UpgradeRequest {
 const IDLE_MS = 600_000
 /** Longest body of a refusal that is handed on. */
 const REFUSAL_BYTES_MAX = 64 * 1024
+const NO_TEXT = Buffer.alloc(0)
 
 /** Joins a viewer who asks for another protocol (WebSocket) with the origin; a refusal is handed on. Takes over the socket. */
 export async function answerUpgrade(context: EdgeContext, asked: UpgradeRequest): Promise<void> {
@@ -37,7 +40,7 @@ export async function answerUpgrade(context: EdgeContext, asked: UpgradeRequest)
   })
   if (match.kind !== 'matched' || match.exchange.origin.caching === 'none' || match.exchange.open) {
     const code = match.kind === 'refused' ? match.code : 'bad-request'
-    refuse(socket, ERRORS[code][0], `${code}: no other protocol is spoken here\n`, id)
+    refuse(deps, asked, code, 'no other protocol is spoken here')
     return
   }
   const { exchange } = match
@@ -53,14 +56,13 @@ export async function answerUpgrade(context: EdgeContext, asked: UpgradeRequest)
       minChange: deps.state().position,
     })
   } catch (error) {
-    const code = error instanceof NearcastError ? error.code : 'origin-failed'
-    refuse(socket, ERRORS[code][0], `${code}: ${ERRORS[code][1]}\n`, id)
+    failed(context, asked, exchange.origin.id, error)
     return
   }
   if (answer.kind === 'message') {
-    // The status says it; a text that is longer, or does not come, is not worth the answer.
-    const body = await collect(bodyChunks(answer.body), REFUSAL_BYTES_MAX).catch(() => '')
-    refuse(socket, answer.status, body.toString(), id)
+    // The status and its fields say it; a text that is longer, or does not come, is not worth the answer.
+    const body = await collect(bodyChunks(answer.body), REFUSAL_BYTES_MAX).catch(() => NO_TEXT)
+    endWith(deps, asked, answer.status, flatten(endToEndFields(answer.headers), false), body)
     return
   }
   if (gone.signal.aborted) {
@@ -117,14 +119,40 @@ function headOf(headers: Fields, id: string): string {
   return `${lines.join('\r\n')}\r\n\r\n`
 }
 
-function refuse(socket: Duplex, status: number, text: string, id: string): void {
-  const body = Buffer.from(text)
-  const lines = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
-    'Content-Type: text/plain; charset=utf-8',
-    `Content-Length: ${body.length}`,
-    `X-Nearcast-Request-Id: ${id}`,
-    'Connection: close',
-  ]
-  socket.end(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`), body]))
+/** Anybody can ask for an upgrade as often as he likes: of what came of it each kind has one line in a while. */
+function failed(
+  { deps }: EdgeContext,
+  asked: UpgradeRequest,
+  originId: string,
+  error: unknown,
+): void {
+  if (asked.socket.destroyed) return
+  const code = error instanceof NearcastError ? error.code : 'origin-failed'
+  failureLogOf(deps).warn(`${originId} upgrade ${code}`, 'upgrade failed', {
+    origin: originId,
+    request: asked.id,
+    url: asked.request.url,
+    error: describeError(error),
+  })
+  refuse(deps, asked, code, ERRORS[code][1])
+}
+
+function refuse(deps: EdgeDeps, asked: UpgradeRequest, code: ErrorCode, sentence: string): void {
+  const type = ['Content-Type', 'text/plain; charset=utf-8']
+  endWith(deps, asked, ERRORS[code][0], type, Buffer.from(`${code}: ${sentence}\n`))
+}
+
+/** `flat`: names and values in turn. */
+function endWith(
+  { clock }: EdgeDeps,
+  { socket, id }: UpgradeRequest,
+  status: number,
+  flat: readonly string[],
+  body: Buffer,
+): void {
+  const lines = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`]
+  for (let i = 0; i + 1 < flat.length; i += 2) lines.push(`${flat[i]}: ${flat[i + 1]}`)
+  lines.push(`Content-Length: ${body.length}`, `X-Nearcast-Request-Id: ${id}`, 'Connection: close')
+  const head = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1')
+  endBehind(socket, clock, Buffer.concat([head, body]))
 }

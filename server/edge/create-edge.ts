@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { ChangeStamp } from '../cache/stored-object.ts'
 import { InvalidationIndex } from '../distribution/invalidation-index.ts'
 import { describeError, NearcastError } from '../lib/errors.ts'
+import { failureLogOf } from '../lib/failure-log.ts'
 import { readableToken, systemRandom } from '../lib/random.ts'
 import { answerCached } from './answer-cached.ts'
 import { answerDirect } from './answer-direct.ts'
@@ -21,11 +22,15 @@ import type { AccessRecord } from './access-record.ts'
 export interface Edge {
   handle(request: IncomingMessage, response: ServerResponse): void
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void
+  /** An unsafe request changed this path at another edge (RFC 9111 §4.4). */
+  forget(distribution: string, path: string): void
   /** Hits, for the listener to answer from the bytes of a request. */
   readonly fast: FastHits
 }
 
 const STUCK_MS = 30_000
+/** Defects are told apart by the beginning of what they say. */
+const KIND_CHARS = 80
 const LOCAL_INVALIDATIONS_MAX = 10_000
 
 /** HTTP to viewers, on bare node:http: match, decide, serve. */
@@ -40,6 +45,11 @@ export function createEdge(deps: EdgeDeps): Edge {
     const { position, seq } = deps.state()
     return { epoch: epochOf(position), seq, localSeq }
   }
+  const forget = (distribution: string, path: string) => {
+    localSeq++
+    local.add({ seq: localSeq, distribution, paths: [path] })
+    deps.cache.forgetPath(distribution, path, deps.clock.now())
+  }
   const parts: Omit<EdgeContext, 'prefetch'> = {
     deps,
     flights: new Flights({
@@ -53,9 +63,8 @@ export function createEdge(deps: EdgeDeps): Edge {
     changes,
     stamp,
     forget(distribution, path) {
-      localSeq++
-      local.add({ seq: localSeq, distribution, paths: [path] })
-      deps.cache.forgetPath(distribution, path, deps.clock.now())
+      forget(distribution, path)
+      deps.onForgotten?.(distribution, path)
     },
   }
   const context: EdgeContext = { ...parts, prefetch: new Prefetch(parts) }
@@ -73,10 +82,11 @@ export function createEdge(deps: EdgeDeps): Edge {
     },
     upgrade(request, socket, head) {
       answerUpgrade(context, { request, socket, head, id: nextId() }).catch((error: unknown) => {
-        deps.log.warn('upgrade failed', { error: describeError(error) })
+        deps.log.error('upgrade failed', { error: describeError(error) })
         socket.destroy()
       })
     },
+    forget,
     fast: {
       path: new FastPath(context),
       nextId,
@@ -130,10 +140,10 @@ const PREFLIGHT = [
 function fail(context: EdgeContext, viewer: Viewer, error: unknown): void {
   if (viewer.gone) return
   const known = error instanceof NearcastError
-  const { log } = context.deps
   const facts = { request: viewer.id, url: viewer.request.url, error: describeError(error) }
-  if (!known) log.error('request failed', facts)
-  else if (error.status >= 500) log.warn('request failed', facts)
+  const failures = failureLogOf(context.deps)
+  if (!known) failures.error(`request ${facts.error.slice(0, KIND_CHARS)}`, 'request failed', facts)
+  else if (error.status >= 500) failures.warn(`request ${error.code}`, 'request failed', facts)
   viewer.result = 'Error'
   if (viewer.response.headersSent) {
     viewer.cut()

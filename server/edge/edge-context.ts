@@ -30,6 +30,8 @@ export interface EdgeDeps {
   readonly edgeId: string
   readonly state: () => EdgeState
   readonly origins: (id: string) => Origin | undefined
+  /** Told of each path that an unsafe request changed, for edges that share an origin with this one. */
+  readonly onForgotten?: ((distribution: string, path: string) => void) | undefined
   readonly accessLog?: ((record: AccessRecord) => void) | undefined
   readonly random?: Random | undefined
   /** A viewer that takes no byte for so long is cut, in milliseconds. */

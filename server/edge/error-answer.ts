@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http'
+import { hasBody } from '../http/request-fields.ts'
 import { type NearcastError, publicSentence } from '../lib/errors.ts'
 import type { Viewer } from './viewer.ts'
 
@@ -26,7 +27,7 @@ export function sendError(viewer: Viewer, answer: ErrorAnswer): void {
   const body = Buffer.from(html ? page(answer, viewer.id) : json(answer, viewer.id))
   const type = html ? 'text/html; charset=utf-8' : 'application/json'
   // The rest of a request that was not read must not be taken for the next one.
-  const close = request.complete ? [] : ['Connection', 'close']
+  const close = request.complete || !hasBody(viewer.headers) ? [] : ['Connection', 'close']
   viewer.head(answer.status, answer.fields, [
     'Content-Type',
     type,

@@ -46,7 +46,7 @@ export function explainUrl(deps: ExplainDeps, url: string): object {
   if (exchange.direct !== undefined)
     return { ...place, stored: false, why: DIRECT[exchange.direct] }
   const now = deps.clock.now()
-  const object = deps.cache.find(exchange.key, headers)
+  const object = deps.cache.find(exchange.key, exchange.selecting)
   const decision = decide({
     headers,
     behavior,

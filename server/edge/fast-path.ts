@@ -88,6 +88,8 @@ export class FastPath {
       found.age = age
       found.ttl = ttl
       found.head = headOf(facts.flat, { age, ttl, size, part })
+      // Once a second of the same request: whoever watches on is seen, and hits cost nothing more.
+      this.#context.prefetch.served(exchange, object)
     }
     return {
       head: found.head,

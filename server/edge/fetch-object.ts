@@ -6,7 +6,7 @@ import { type Freshness, currentAge, freshnessOf, restSeconds } from '../distrib
 import type { ForwardReason } from '../http/cache-status.ts'
 import { fieldLine, listMembers } from '../http/fields.ts'
 import type { Fields, OriginMessage, OriginRequest } from '../http/message.ts'
-import { parseRangeSpecs } from '../http/range.ts'
+import { formatUnsatisfiedRange, parseRangeSpecs } from '../http/range.ts'
 import type { Clock } from '../lib/clock.ts'
 import { NearcastError } from '../lib/errors.ts'
 import { mayServeOnError } from './decide.ts'
@@ -17,6 +17,7 @@ import {
   type BodyFacts,
   bodyChunks,
   bodyFactsOf,
+  bodySize,
   dropBody,
   factsOf,
   flatten,
@@ -46,7 +47,13 @@ export type Fetched =
       readonly failure?: NearcastError | undefined
     }
   /** Not to be kept: for the one viewer who began it. */
-  | { readonly kind: 'pass'; readonly message: OriginMessage; readonly forwarded: Forwarded }
+  | {
+      readonly kind: 'pass'
+      readonly message: OriginMessage
+      readonly forwarded: Forwarded
+      /** Because of what this viewer asked for: others may well get what is kept. */
+      readonly ofRequest: boolean
+    }
 
 export interface FetchDeps {
   readonly cache: Cache
@@ -239,7 +246,7 @@ function keep(
 
 function pass({ message, reason }: Answered): Fetched {
   const forwarded = { reason, status: message.status, stored: false }
-  return { kind: 'pass', message, forwarded }
+  return { kind: 'pass', message, forwarded, ofRequest: message.status === 206 }
 }
 
 function generationOf(cache: Cache, exchange: Exchange, body: BodyFacts): Generation {
@@ -261,7 +268,11 @@ async function askForHead(deps: FetchDeps, task: FetchTask): Promise<Fetched> {
   const { exchange } = task
   const fetched = await fetchObject(deps, { ...task, exchange: { ...exchange, method: 'HEAD' } })
   if (fetched.kind === 'object') return fetched
-  throw new NearcastError('range-not-satisfiable', `${exchange.path}: outside the object`)
+  const { forwarded, message } = fetched
+  const length = message.status === 200 ? bodySize({ ...message, body: never() }) : undefined
+  const headers = length === undefined ? {} : { 'content-range': formatUnsatisfiedRange(length) }
+  const refusal: OriginMessage = { kind: 'message', status: 416, headers, body: null }
+  return { kind: 'pass', message: refusal, forwarded, ofRequest: true }
 }
 
 /** No answer at all: the stale one, or the failure itself, kept as the behavior says of its status. */

@@ -128,9 +128,11 @@ export class Flights {
     }
     void fetched.then((result) => {
       landed()
+      // One viewer's request alone says nothing of what others get.
+      const mine = result.kind === 'pass' && result.ofRequest
       const alone = result.kind === 'pass' || !result.shareable
-      if (alone) this.setApart(task.exchange)
-      else this.#apart.delete(task.exchange.key)
+      if (alone && !mine) this.setApart(task.exchange)
+      else if (!alone) this.#apart.delete(task.exchange.key)
       if (result.kind === 'pass' && flight.orphaned) {
         controller.abort(leftReason())
         void dropBody(result.message.body)

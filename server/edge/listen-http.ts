@@ -3,7 +3,9 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../lib/clock.ts'
 import { listen } from '../lib/listen.ts'
+import { expectsContinue, hasBody, isHost } from '../http/request-fields.ts'
 import { type FastConnection, type FastDeps, serveFast } from './fast-connection.ts'
+import { endBehind, ViewerConnections } from './viewer-connections.ts'
 
 export interface ListenOptions {
   /** `0.0.0.0` and `::` both mean every address, IPv4 and IPv6. */
@@ -18,6 +20,8 @@ export interface ListenOptions {
   readonly fast?: FastHits | undefined
   /** A viewer has so many milliseconds to send a header: slowloris gets no further. */
   readonly headersMs?: number | undefined
+  /** A viewer who ended his side has left when there is nothing for him in so many milliseconds. */
+  readonly halfClosedMs?: number | undefined
   readonly clock: Clock
 }
 
@@ -33,13 +37,14 @@ export interface HttpListener {
 const HEADER_BYTES_MAX = 32 * 1024
 const FIELDS_MAX = 500
 const HEADERS_TIMEOUT_MS = 20_000
+const HALF_CLOSED_MS = 5000
 const CHECK_EVERY_MS = 5000
 const KEEP_ALIVE_MS = 65_000
 const CLOSE_GRACE_MS = 5000
 
 /** A viewers' listener with node's strict parser; throws `port-taken`. */
 export async function listenHttp(options: ListenOptions): Promise<HttpListener> {
-  const { headersMs = HEADERS_TIMEOUT_MS } = options
+  const { clock, headersMs = HEADERS_TIMEOUT_MS, halfClosedMs = HALF_CLOSED_MS } = options
   const server = createServer({
     maxHeaderSize: HEADER_BYTES_MAX,
     headersTimeout: headersMs,
@@ -49,47 +54,62 @@ export async function listenHttp(options: ListenOptions): Promise<HttpListener> 
     connectionsCheckingInterval: Math.min(CHECK_EVERY_MS, headersMs),
     noDelay: true,
     insecureHTTPParser: false,
-    requireHostHeader: true,
+    // Looked at below, with what else ends a connection.
+    requireHostHeader: false,
     IncomingMessage: ViewerRequest,
   })
   // One more than are taken: node leaves out what is beyond.
   server.maxHeadersCount = FIELDS_MAX + 1
+  // A viewer may end his side behind his last request; without this node ends the other one at once.
+  Object.assign(server, { httpAllowHalfOpen: true })
   const upgraded = new Set<Duplex>()
-  const ending = new WeakSet<Socket>()
-  const latest = new WeakMap<Duplex, ServerResponse>()
-  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+  const connections = new ViewerConnections({
+    clock,
+    halfClosedMs,
+    answer(request, response) {
+      const refused = refusalOf(request)
+      if (refused === undefined) options.handle(request, response)
+      else response.writeHead(refused, { connection: 'close', 'content-length': 0 }).end()
+    },
+  })
+  const take = (request: IncomingMessage, response: ServerResponse) => {
     // Node drops what came behind such a request in the same packet, so that the connection is of no more use.
     if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false
-    // RFC 9112 §9.6: node goes on to read what came behind the last request in the same packet.
-    if (ending.has(request.socket)) return
-    latest.set(request.socket, response)
-    const refused = refusalOf(request)
-    if (refused !== undefined || !response.shouldKeepAlive) ending.add(request.socket)
-    if (refused === undefined) options.handle(request, response)
-    else response.writeHead(refused, { connection: 'close', 'content-length': 0 }).end()
-  })
-  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    if (refusalOf(request) !== undefined) {
-      socket.end(UNREADABLE)
-      return
-    }
+    connections.take(
+      request,
+      response,
+      !response.shouldKeepAlive || refusalOf(request) !== undefined,
+    )
+  }
+  server.on('request', take)
+  // Whoever reads the body says 100 first.
+  server.on('checkContinue', take)
+  server.on('checkExpectation', take)
+  const last = (socket: Duplex, answer: string) => {
     upgraded.add(socket)
     socket.once('close', () => upgraded.delete(socket))
-    options.upgrade(request, socket, head)
+    endBehind(socket, clock, answer)
+  }
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    // Node has let go of the answers before it; whoever waits for this one's first asks for nothing before it.
+    if (connections.isBusy(socket)) socket.destroy()
+    else if (refusalOf(request) !== undefined || hasBody(request.headers)) last(socket, UNREADABLE)
+    else {
+      upgraded.add(socket)
+      socket.once('close', () => upgraded.delete(socket))
+      options.upgrade(request, socket, head)
+    }
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-    const before = latest.get(socket)
-    if (!before || before.writableFinished || before.destroyed) answerUnreadable(error, socket)
-    // Bytes behind a whole request: its answer goes out first, and nothing of another one into the middle of it.
-    else if (before.req.complete) before.once('close', () => answerUnreadable(error, socket))
-    else if (before.headersSent) socket.destroy()
-    else answerUnreadable(error, socket)
+    if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
+    else connections.breakOff(socket, () => endBehind(socket, clock, unreadable(error)))
   })
   const quick = new Map<Socket, FastConnection>()
   if (options.fast) letFastAnswer(server, quick, { ...options.fast, firstMs: headersMs })
   // A proxy's method; this is no proxy.
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
-    socket.end('HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
+    if (connections.isBusy(socket)) socket.destroy()
+    else last(socket, ending('405 Method Not Allowed'))
   })
   const { host, exclusive } = options
   const port = await listen(server, { name: 'http', host, port: options.port, exclusive })
@@ -97,7 +117,7 @@ export async function listenHttp(options: ListenOptions): Promise<HttpListener> 
     port,
     close: (graceMs = CLOSE_GRACE_MS) =>
       new Promise((resolve) => {
-        const cut = options.clock.after(graceMs, () => {
+        const cut = clock.after(graceMs, () => {
           server.closeAllConnections()
           for (const socket of [...upgraded, ...quick.keys()]) socket.destroy()
         })
@@ -156,39 +176,40 @@ class ViewerRequest extends IncomingMessage {
 const WEBSOCKET = /(?:^|,)\s*websocket\s*(?:,|$)/i
 
 /** A status where the head can't be taken. */
-function refusalOf(request: IncomingMessage): 400 | 431 | undefined {
-  if (request.rawHeaders.length > FIELDS_MAX * 2) return 431
-  return hasOneHost(request) ? undefined : 400
+function refusalOf(request: IncomingMessage): 400 | 417 | 431 | 501 | undefined {
+  const { headers, httpVersion, rawHeaders } = request
+  if (rawHeaders.length > FIELDS_MAX * 2) return 431
+  if (!hasOneHost(request)) return 400
+  const coding = headers['transfer-encoding']
+  if (coding !== undefined) {
+    // RFC 9112 §6.1: HTTP/1.0 has none, and who else read this message may not have seen its end there.
+    if (httpVersion === '1.0') return 400
+    if (!/(?:^|,)\s*chunked$/i.test(coding)) return 400
+    // What another coding did to the body would have to be undone for the origin.
+    if (coding.length > 'chunked'.length) return 501
+  }
+  const { expect } = headers
+  // RFC 9110 §10.1.1
+  if (expect !== undefined && httpVersion !== '1.0' && !expectsContinue(expect)) return 417
+  return undefined
 }
 
-/** RFC 9112 §3.2: a second Host or an invalid one is 400: the tier before this one may have gone by the other. */
-function hasOneHost(request: IncomingMessage): boolean {
-  const { rawHeaders } = request
+/** RFC 9112 §3.2: none, a second one or an invalid one is 400: the tier before this one may have gone by another. */
+function hasOneHost({ rawHeaders, headers, httpVersion }: IncomingMessage): boolean {
   let hosts = 0
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const name = rawHeaders[at]
     if (name?.length === 4 && name.toLowerCase() === 'host') hosts++
   }
-  return hosts <= 1 && HOST.test(request.headers.host ?? '')
+  if (hosts === 0) return httpVersion === '1.0'
+  return hosts === 1 && isHost(headers.host ?? '')
 }
 
-// RFC 3986 §3.2.2, with a port.
-const HOST = /^(?:[\w.~!$&'()*+,;=%-]*|\[[\w.~!$&'()*+,;=:-]+\])(?::\d*)?$/
-const UNREADABLE = 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'
+const ending = (status: string) =>
+  `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`
+const UNREADABLE = ending('400 Bad Request')
 
-function answerUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const tooLarge = error.code === 'HPE_HEADER_OVERFLOW'
-  const late = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-  const status = tooLarge
-    ? '431 Request Header Fields Too Large'
-    : late
-      ? '408 Request Timeout'
-      : '400 Bad Request'
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () =>
-    socket.destroy(),
-  )
+function unreadable({ code }: NodeJS.ErrnoException): string {
+  if (code === 'HPE_HEADER_OVERFLOW') return ending('431 Request Header Fields Too Large')
+  return code === 'ERR_HTTP_REQUEST_TIMEOUT' ? ending('408 Request Timeout') : UNREADABLE
 }

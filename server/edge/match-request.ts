@@ -8,6 +8,7 @@ import {
 import { findBehavior, findDistribution, normalPath, writtenPath } from '../distribution/match.ts'
 import type { Behavior, Distribution, WebDistribution } from '../distribution/types.ts'
 import type { Fields, Origin } from '../http/message.ts'
+import { isHost } from '../http/request-fields.ts'
 import { selectingFields } from '../http/selecting-fields.ts'
 import type { ErrorCode } from '../lib/errors.ts'
 import { asksTheOrigin } from './asks-the-origin.ts'
@@ -68,13 +69,19 @@ const NEVER: ReadonlySet<string> = new Set(['CONNECT', 'TRACE'])
 
 /** Host → distribution → first matching behavior → origin → key; or why not. Pure. */
 export function matchRequest(input: MatchInput): Match {
+  // RFC 9110 §9.3.7: of the server as a whole.
+  if (input.target === '*' && input.method === 'OPTIONS')
+    return { kind: 'options', allow: 'GET, HEAD, OPTIONS', open: true }
   const target = splitTarget(input.target)
   if (!target) return refuse('bad-request', 'the request target is no path')
   const { query } = target
   const unfit = unfitPath(target.path)
   if (unfit) return refuse('bad-request', unfit)
   const asked = normalPath(target.path)
-  const host = target.host ?? hostOf(input.headers)
+  // RFC 9112 §3.2.2: the host of an absolute target stands in place of the Host field, for everything that follows.
+  const headers =
+    target.host === undefined ? input.headers : { ...input.headers, host: target.host }
+  const host = hostOf(headers)
   const distribution = findDistribution(input.distributions, host)
   if (!distribution) return refuse('not-found', 'no distribution has this host name')
   const root = distribution.defaultRootObject
@@ -87,7 +94,7 @@ export function matchRequest(input: MatchInput): Match {
     return refuse('bad-request', `the path may mean ${meant}, which another behavior answers`)
   const origin = input.origins(behavior.origin)
   if (!origin) return refuse('unavailable', `origin ${behavior.origin} is not there`)
-  return allowed(input, { distribution, behavior, origin, path, query })
+  return allowed({ ...input, headers }, { distribution, behavior, origin, path, query })
 }
 
 interface Found {
@@ -189,9 +196,8 @@ function splitTarget(
   let rest = target
   let host: string | undefined
   if (!rest.startsWith('/')) {
-    // RFC 9112 §3.2.2: the host of an absolute target beats the Host field.
     const absolute = /^https?:\/\/([^/?#]+)([^#]*)$/i.exec(rest)
-    if (!absolute) return undefined
+    if (!absolute || !isHost(absolute[1] ?? '')) return undefined
     host = absolute[1]
     rest = absolute[2] ?? ''
     if (!rest.startsWith('/')) rest = `/${rest}`

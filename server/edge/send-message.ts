@@ -16,8 +16,10 @@ export async function sendMessage(
   const bodyless = exchange.method === 'HEAD' || status === 204 || status === 304
   const announced = fieldLine(headers, 'content-length')
   const size = bodySize(message)
-  if (bodyless && body === null && announced !== undefined) fields.push('Content-Length', announced)
-  else if (size !== undefined && status !== 204 && status !== 304)
+  // RFC 9110 §8.6: without a body here only the origin knows how long it would be.
+  if (bodyless && body === null) {
+    if (announced !== undefined) fields.push('Content-Length', announced)
+  } else if (size !== undefined && status !== 204 && status !== 304)
     fields.push('Content-Length', String(size))
   const ranges = fieldLine(headers, 'accept-ranges')
   if (ranges !== undefined) fields.push('Accept-Ranges', ranges)

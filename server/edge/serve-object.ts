@@ -57,7 +57,7 @@ export async function serveObject(
   }
   if (condition === 'precondition-failed') {
     const failure = new NearcastError('precondition-failed', 'the stored answer is another one')
-    sendError(viewer, errorAnswerOf(failure, more))
+    sendError(viewer, errorAnswerOf(failure, [...ofEveryAnswer(flat), ...more]))
     return 'sent'
   }
   const range = fieldLine(viewer.headers, 'range')
@@ -69,7 +69,7 @@ export async function serveObject(
   const asked = parseRange(range, size)
   if (asked.kind === 'unsatisfiable') {
     const failure = new NearcastError('range-not-satisfiable', `${range} of ${size} bytes`)
-    const fields = [...more, 'Content-Range', formatUnsatisfiedRange(size)]
+    const fields = [...ofEveryAnswer(flat), ...more, 'Content-Range', formatUnsatisfiedRange(size)]
     sendError(viewer, errorAnswerOf(failure, fields))
     return 'sent'
   }
@@ -195,6 +195,11 @@ async function sendRange(
   viewer.head(status, range ? withoutRange(flat) : flat, fields)
   await viewer.sendReader(begun.reader, begun.first)
   return 'sent'
+}
+
+/** Fields that a refusal of the same object has, too: a page elsewhere may read why, and caches know what it depends on. */
+function ofEveryAnswer(flat: readonly string[]): readonly string[] {
+  return flat.filter((_, i) => /^(?:Access-Control-.*|Vary|Via)$/.test(flat[i - (i % 2)] ?? ''))
 }
 
 /** RFC 9110 §15.4.5: a 304 does not describe a body it does not have. */

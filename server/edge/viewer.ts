@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { endToEndFields } from '../http/fields.ts'
 import type { Fields } from '../http/message.ts'
+import { expectsContinue, hasBody } from '../http/request-fields.ts'
 import type { Reader } from '../cache/reader.ts'
 import { isList } from './stored-answer.ts'
 import type { Body } from '../http/message.ts'
@@ -49,6 +50,20 @@ export class Viewer {
 
   get gone(): boolean {
     return this.response.destroyed
+  }
+
+  /** The content of the request as it comes in; null for none. Who waits for a 100 (RFC 9110 §10.1.1) gets it when somebody reads. */
+  body(): AsyncIterable<Uint8Array> | null {
+    return hasBody(this.headers) ? this.#content() : null
+  }
+
+  async *#content(): AsyncGenerator<Uint8Array> {
+    const { request, response } = this
+    const waits = request.httpVersion !== '1.0' && expectsContinue(request.headers.expect)
+    if (waits && !response.headersSent && !this.gone) response.writeContinue()
+    // An origin that answers before it has read everything must not cost the viewer his connection.
+    const chunks: AsyncIterable<Uint8Array> = request.iterator({ destroyOnReturn: false })
+    yield* chunks
   }
 
   head(status: number, flat: readonly string[], more: readonly string[]): void {

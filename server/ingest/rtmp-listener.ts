@@ -8,7 +8,6 @@ import type { StreamRegistry } from '../stream/registry.ts'
 import { livePlaySource } from './play-live.ts'
 import type { OpenPlay } from './play-source.ts'
 import { PublishGate } from './publish-gate.ts'
-import { RefusalLog } from './refusal-log.ts'
 import { RtmpSession } from './session.ts'
 import type { SessionInfo, SessionLimits } from './session-state.ts'
 import { liveNameOf } from './stream-path.ts'
@@ -61,13 +60,11 @@ export async function startRtmpListener(deps: RtmpListenerDeps): Promise<RtmpLis
     [...sessions.values()].filter((session) => session.info().state === state).length
   metrics.gauge('rtmp_publishers', 'RTMP connections that publish.', () => count('publishing'))
   metrics.gauge('rtmp_players', 'RTMP connections that play.', () => count('playing'))
-  const refusals = new RefusalLog(clock, log)
   const shared = {
     registry,
     clock,
     log,
     limits,
-    refusals,
     gate: new PublishGate({
       resolveKey: deps.resolveKey,
       publishAuth: deps.publishAuth,
@@ -115,7 +112,6 @@ export async function startRtmpListener(deps: RtmpListenerDeps): Promise<RtmpLis
     const lateMs = Math.max(0, now - checkedAt - CHECK_MS)
     checkedAt = now
     for (const session of sessions.values()) session.check(lateMs)
-    refusals.sweep()
   })
   return {
     port,

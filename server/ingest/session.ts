@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { FlvReader } from '../formats/flv/flv-reader.ts'
 import type { Clock } from '../lib/clock.ts'
 import { assertNever, describeError, NearcastError } from '../lib/errors.ts'
+import { failureLogOf } from '../lib/failure-log.ts'
 import type { Log } from '../lib/log.ts'
 import type { CountingMetric } from '../lib/metrics.ts'
 import {
@@ -25,7 +26,6 @@ import { type OpenPlay, STREAM_ID } from './play-source.ts'
 import { Player } from './player.ts'
 import { PlayerQueue } from './player-queue.ts'
 import type { PublishGate } from './publish-gate.ts'
-import type { RefusalLog } from './refusal-log.ts'
 import {
   ACTIVE,
   overdue,
@@ -39,7 +39,6 @@ import { joinStreamPath, whyNotFound } from './stream-path.ts'
 export interface SessionDeps {
   readonly registry: StreamRegistry
   readonly gate: PublishGate
-  readonly refusals: RefusalLog
   readonly openPlay: OpenPlay
   readonly clock: Clock
   readonly log: Log
@@ -271,7 +270,11 @@ export class RtmpSession {
     if (verdict.kind === 'refused') {
       this.#deps.counters.refused.add()
       // Before Publish.Start, or OBS shows LIVE; with any other code than BadName it hangs or comes back for ever.
-      const level = this.#deps.refusals.admits(this.address) ? 'warn' : 'info'
+      // Anybody can send wrong keys, and a flood of them must not fill the disk.
+      const { log } = this.#deps
+      const tell = (unwritten: number, address: string) =>
+        log.warn('rtmp publishers refused', { address, unwritten })
+      const level = failureLogOf(this.#deps).admits(this.address, tell) ? 'warn' : 'info'
       this.#refuse(command.streamId, 'NetStream.Publish.BadName', verdict.description, level)
       return
     }

@@ -7,7 +7,7 @@ const WINDOW_MS = 10_000
 const OTHERS = 'others'
 
 /**
- * Failures that viewers can cause as often as they like: of each kind one line in 10 s, then one with the number of those that
+ * Failures that viewers and publishers can cause as often as they like: of each kind one line in 10 s, then one with the number of those that
  * were not written.
  */
 export class FailureLog {
@@ -21,25 +21,40 @@ export class FailureLog {
   }
 
   warn(kind: string, message: string, fields: LogFields): void {
-    const room = this.#unwritten.has(kind) || this.#unwritten.size < KINDS_MAX
-    const key = room ? kind : OTHERS
-    const unwritten = this.#unwritten.get(key)
-    if (unwritten !== undefined) {
-      this.#unwritten.set(key, unwritten + 1)
-      return
-    }
-    this.#log.warn(message, fields)
-    this.#begin(key, message)
+    this.#write('warn', kind, message, fields)
   }
 
-  #begin(kind: string, message: string): void {
-    this.#unwritten.set(kind, 0)
+  error(kind: string, message: string, fields: LogFields): void {
+    this.#write('error', kind, message, fields)
+  }
+
+  /**
+   * Whether one of this kind gets a line of its own. If not it is counted, and `tell` has the number when the 10 s are over; `of` is the
+   * kind, or `others` past the bound.
+   */
+  admits(kind: string, tell: (unwritten: number, of: string) => void): boolean {
+    const room = this.#unwritten.has(kind) || this.#unwritten.size < KINDS_MAX
+    const of = room ? kind : OTHERS
+    const unwritten = this.#unwritten.get(of)
+    if (unwritten === undefined) this.#begin(of, tell)
+    else this.#unwritten.set(of, unwritten + 1)
+    return unwritten === undefined
+  }
+
+  #write(level: 'warn' | 'error', kind: string, message: string, fields: LogFields): void {
+    const tell = (unwritten: number, of: string) =>
+      this.#log[level](message, { kind: of, unwritten })
+    if (this.admits(kind, tell)) this.#log[level](message, fields)
+  }
+
+  #begin(of: string, tell: (unwritten: number, of: string) => void): void {
+    this.#unwritten.set(of, 0)
     this.#clock.after(WINDOW_MS, () => {
-      const unwritten = this.#unwritten.get(kind) ?? 0
-      this.#unwritten.delete(kind)
+      const unwritten = this.#unwritten.get(of) ?? 0
+      this.#unwritten.delete(of)
       if (unwritten === 0) return
-      this.#log.warn(message, { kind, unwritten })
-      this.#begin(kind, message)
+      tell(unwritten, of)
+      this.#begin(of, tell)
     })
   }
 }

@@ -60,7 +60,7 @@ class S3Store implements ObjectStore {
           client.send(new sdk.HeadObjectCommand(this.#address(key)), options),
       })
       this.#bucketSeen = true
-      return infoFrom(key, answer.ContentLength ?? 0, answer)
+      return identified(infoFrom(key, answer.ContentLength ?? 0, answer), this.description)
     } catch (error) {
       if (!hasCode(error, 'object-not-found')) throw error
       await this.#checkBucket(signal)
@@ -175,7 +175,7 @@ class S3Store implements ObjectStore {
   ): ObjectRead {
     const what = `${shown(key)} in ${this.#connection.bucket} at ${this.#connection.service}`
     const place = placeOf(answer.ContentRange, answer.ContentLength)
-    const info = infoFrom(key, place?.size ?? 0, answer)
+    const info = identified(infoFrom(key, place?.size ?? 0, answer), what)
     // There are services that do not know If-Match, or Range, and answer as if it had not been said.
     if (ifMatch !== undefined && ifMatch !== info.etag)
       throw new NearcastError(
@@ -212,6 +212,12 @@ class S3Store implements ObjectStore {
     }
     this.#bucketSeen = true
   }
+}
+
+/** Without its etag old and new bytes of a key could be taken for one object's. */
+function identified(info: ObjectInfo, what: string): ObjectInfo {
+  if (info.etag !== '') return info
+  throw new NearcastError('store-failed', `${what}: the answer names no etag`)
 }
 
 function bodyOf(answer: GetObjectCommandOutput): Readable {

@@ -242,6 +242,7 @@ async function main(): Promise<void> {
     },
     originDefaults: { region: '', endpoint: undefined },
     originFolder: folder,
+    stores: [],
     clock: systemClock,
     random: systemRandom,
     log: silentLog,

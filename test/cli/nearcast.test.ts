@@ -153,6 +153,11 @@ describe('nearcast', () => {
     })
   })
 
+  it('passes a number of examples that is none on, so that the server can name it', async () => {
+    await run(['invalidate', '/a', '--dry-run', '--examples', 'many'])
+    expect(JSON.parse(asked[0]?.body ?? '')).toMatchObject({ examples: 'many' })
+  })
+
   it('undoes an invalidation by its id', async () => {
     answers.set('POST /api/v1/invalidations/i7/undo', [
       200,

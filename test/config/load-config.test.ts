@@ -5,6 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { configurationPage, configurationSchema } from '../../server/config/describe-settings.ts'
 import { exportConfig } from '../../server/config/export-config.ts'
 import { loadConfig } from '../../server/config/load-config.ts'
+import { notesOn } from '../../server/config/notes.ts'
 import { hasCode } from '../../server/lib/errors.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'nearcast-config-'))
@@ -241,6 +242,10 @@ describe('the configuration', () => {
     const { data, origins, ...exported } = JSON.parse(JSON.stringify(exportConfig(config)))
     expect(JSON.stringify(origins)).not.toContain('"secret"')
     const again = load(JSON.stringify({ data, origins, ...exported }))
+    expect(notesOn(again)).toContain(
+      'origins.app.headers.x-origin-auth: (hidden) is what the export wrote for a secret; put it back',
+    )
+    expect(notesOn(config).join()).not.toContain('(hidden)')
     expect(again.distributions).toEqual(config.distributions)
     expect(again.origins['apps']).toEqual(config.origins['apps'])
     expect(again.live).toEqual(config.live)

@@ -4,8 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type ChangeLog, openChangeLog } from '../../server/control/change-log.ts'
+import { followerLog } from '../../server/control/follower-log.ts'
 import type { ControlServices, StreamReport } from '../../server/control/services.ts'
-import { apiRoutes, type Control, startControl } from '../../server/control/start-control.ts'
+import {
+  apiRoutes,
+  type Control,
+  type ControlDeps,
+  startControl,
+} from '../../server/control/start-control.ts'
 import { ControlState } from '../../server/distribution/control-state.ts'
 import { validateDistribution } from '../../server/distribution/schema.ts'
 import { systemClock } from '../../server/lib/clock.ts'
@@ -16,6 +22,7 @@ import { systemRandom } from '../../server/lib/random.ts'
 
 const TOKEN = 'a-token-for-tests'
 let control: Control
+let deps: ControlDeps
 let changes: ChangeLog
 let state: ControlState
 let streams: StreamReport[]
@@ -87,7 +94,7 @@ beforeEach(async () => {
   revoked.length = 0
   const metrics = new Metrics()
   metrics.counter('tests_total', 'Tests.').add(3)
-  control = await startControl({
+  deps = {
     host: '127.0.0.1',
     port: 0,
     token: TOKEN,
@@ -99,11 +106,13 @@ beforeEach(async () => {
     services,
     originDefaults: { region: 'eu-west-9', endpoint: 'http://s3:9000' },
     originFolder: '/etc/nearcast',
+    stores: ['films-store'],
     clock: { ...systemClock, now: () => systemClock.now() + lateMs },
     random: systemRandom,
     log: silentLog,
     metrics,
-  })
+  }
+  control = await startControl(deps)
 })
 afterEach(async () => {
   await control.close()
@@ -310,6 +319,25 @@ describe('invalidations', () => {
     expect((await post('/invalidations/inone/undo', undefined)).status).toBe(404)
   })
 
+  it('are undone where they were made: an edge names that place', async () => {
+    const edge = await startControl({
+      ...deps,
+      changes: followerLog(() => changes.position, 'http://origin:8070'),
+    })
+    const response = await fetch(`http://127.0.0.1:${edge.port}/api/v1/invalidations/i1/undo`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${TOKEN}` },
+    })
+    await edge.close()
+    expect([response.status, await response.json()]).toEqual([
+      403,
+      {
+        code: 'forbidden',
+        message: 'this edge follows http://origin:8070; make changes there',
+      },
+    ])
+  })
+
   it('are not undone after the minute, and it says why', async () => {
     const made = await post('/invalidations', { paths: ['/a'] })
     lateMs = 61_000
@@ -405,6 +433,20 @@ describe('distributions and origins', () => {
     })
   })
 
+  it('that stored media is read from stay a bucket or a folder', async () => {
+    const folderOrigin = { kind: 'file', root: '/films' }
+    expect((await put('/origins/films-store', folderOrigin)).status).toBe(200)
+    const web = { kind: 'http', url: 'http://app:3000' }
+    expect(await put('/origins/films-store', web)).toMatchObject({
+      status: 400,
+      body: { code: 'config-invalid', message: expect.stringContaining('s3 or file, not http') },
+    })
+    expect(await remove('/origins/films-store')).toMatchObject({
+      status: 409,
+      body: { message: 'films-store is used by vod.origin of the configuration' },
+    })
+  })
+
   it('get what they leave out from where the configuration file’s get it', async () => {
     expect(await put('/origins/films', { kind: 's3', bucket: 'films' })).toMatchObject({
       status: 200,
@@ -433,6 +475,22 @@ describe('the rest of the API', () => {
     })
     expect((await get('/probe')).status).toBe(400)
     expect((await get('/explain?url=%2Fa%3Fb%3D1')).body).toEqual({ url: '/a?b=1' })
+  })
+
+  it('reads a JSON body whatever it is said to be', async () => {
+    const send = (body: string, type: string) =>
+      fetch(`http://127.0.0.1:${control.port}/api/v1/keys`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${TOKEN}`, 'content-type': type },
+        body,
+      })
+    const form = 'application/x-www-form-urlencoded'
+    expect((await send('{"name":"main"}', form)).status).toBe(201)
+    const refused = await send('name=main', form)
+    expect([refused.status, await refused.json()]).toEqual([
+      400,
+      { code: 'bad-request', message: 'the body is not JSON' },
+    ])
   })
 
   it('refuses bodies it cannot read', async () => {
@@ -486,6 +544,7 @@ describe('the rest of the API', () => {
         services,
         originDefaults: { region: 'us-east-1', endpoint: undefined },
         originFolder: '/',
+        stores: [],
         clock: systemClock,
         random: systemRandom,
         log: silentLog,

@@ -97,6 +97,30 @@ describe('control state', () => {
     expect(newer).toBeDefined()
   })
 
+  it.each([
+    { kind: 'distribution', distribution: { ...web(), behaviors: [null] } },
+    { kind: 'distribution', distribution: { ...web(), behaviors: [{ path: '*' }] } },
+    { kind: 'distribution', distribution: { ...web(), hosts: [1] } },
+    { kind: 'origin', id: 'a', options: {} },
+    { kind: 'origin', id: 'a', options: { kind: 'file' } },
+    { kind: 'origin', id: 'a', options: { kind: 'group' } },
+  ])('is not made of what would fail each viewer: %j', (body) => {
+    expect(readChange({ ...body, removed: false, seq: 1, at: 0 })).toBeUndefined()
+  })
+
+  it('is made of whole distributions and of origins that only a newer server knows', () => {
+    const whole = { kind: 'distribution', distribution: web(), removed: false, seq: 1, at: 0 }
+    const newer = {
+      kind: 'origin',
+      id: 'a',
+      options: { kind: 'ipfs' },
+      removed: false,
+      seq: 2,
+      at: 0,
+    }
+    for (const one of [whole, newer]) expect(readChange(one)).toBe(one)
+  })
+
   it('a snapshot never changes, and what a change does not touch stays the same object', () => {
     const state = new ControlState(seed)
     const before = state.snapshot()

@@ -60,7 +60,7 @@ async function read(answer: IncomingMessage): Promise<Buffer> {
 const misses = (answers: readonly IncomingMessage[]) =>
   answers.filter(({ headers }) => {
     const status = String(headers['cache-status'])
-    return status.includes('fwd=uri-miss') && !status.includes('collapsed')
+    return /fwd=(?:uri-)?miss/.test(status) && !status.includes('collapsed')
   }).length
 
 it('asks an origin once for what viewers of both workers want while it comes', async () => {
@@ -88,4 +88,22 @@ it('takes what was invalidated from the origin again, once for both', async () =
   expect(made.body).toMatchObject({ status: 'completed' })
   await Promise.all((await Promise.all(Array.from({ length: 4 }, () => open('/gone')))).map(read))
   expect(web.requests.filter((line) => line === 'GET /gone')).toHaveLength(2)
+})
+
+// RFC 9111 §4.4
+it('has nothing that an unsafe request changed, whichever worker took that', async () => {
+  const look = async () => {
+    const answers = await Promise.all(Array.from({ length: 4 }, () => open('/changed')))
+    await Promise.all(answers.map(read))
+    return misses(answers)
+  }
+  let fresh = await look()
+  while (fresh < 2) fresh += await look()
+  expect(await look()).toBe(0)
+  const posted = await fetch(`${server.http}/changed`, { method: 'POST' })
+  await posted.arrayBuffer()
+  expect(posted.status).toBe(200)
+  let again = 0
+  await expect.poll(async () => (again += await look())).toBe(2)
+  expect(web.requests.filter((line) => line === 'GET /changed')).toHaveLength(2)
 })

@@ -215,6 +215,30 @@ test('an upgrade that the origin refuses is answered with its status', async () 
   await once(socket, 'close')
 })
 
+test('a refused upgrade says what it lacks (RFC 9110 §15.5.2)', async () => {
+  const refusal = { 'www-authenticate': 'Basic realm="x"', 'content-type': 'text/html' }
+  const origin = scriptedOrigin('site', ({ path }) =>
+    path === '/ws'
+      ? message(401, { ...refusal, 'content-length': '2' }, text('no'))
+      : message(403, refusal, Buffer.alloc(100_000)),
+  )
+  edge = await startEdge({ origins: [origin] })
+  const answerOf = async (path: string) => {
+    const socket = await upgrade(path)
+    let answer = ''
+    socket.on('data', (chunk: Buffer) => {
+      answer += chunk.toString('latin1')
+    })
+    await once(socket, 'close')
+    return answer
+  }
+  const answer = await answerOf('/ws')
+  expect(answer).toMatch(/^HTTP\/1.1 401 Unauthorized\r\n[\s\S]*\r\n\r\nno$/)
+  expect(answer).toContain('Www-Authenticate: Basic realm="x"\r\n')
+  expect(answer.match(/content-(?:length|type)/gi)).toHaveLength(2)
+  expect(await answerOf('/long')).toMatch(/^HTTP\/1.1 403 [\s\S]*Content-Length: 0\r\n/)
+})
+
 test('an upgrade to a store or to live is refused', async () => {
   edge = await startEdge({
     origins: [scriptedOrigin('live', () => message(200), { caching: 'none' })],

@@ -10,6 +10,8 @@ import {
 } from '../support/edge-fixture.ts'
 
 let edge: EdgeFixture
+/** A plain request, such as is answered from its bytes. */
+const KEPT_ALIVE = { headers: { connection: 'keep-alive' } }
 afterEach(() => edge.close())
 
 const TYPE = { 'content-type': 'application/vnd.apple.mpegurl', 'cache-control': 'max-age=60' }
@@ -177,4 +179,15 @@ test('a body that is fetched anew in the background and has no end is given up',
   await vi.waitUntil(() => origin.requests.length === 2)
   await edge.clock.advance(600_000)
   await vi.waitUntil(() => origin.requests[1]?.signal.aborted === true)
+})
+
+test('segments that are hits on a connection of their own bring the next one, too', async () => {
+  const origin = film(6)
+  edge = await startEdge({ origins: [origin] })
+  const asked = () => origin.requests.map(({ path }) => path)
+  for (const name of ['s0.ts', 's1.ts', 'main.m3u8']) await edge.ask(`/f/${name}`)
+  expect(asked()).not.toContain('/f/s2.ts')
+  for (const name of ['s0.ts', 's1.ts'])
+    expect((await edge.ask(`/f/${name}`, KEPT_ALIVE)).headers['x-cache']).toBe('Hit from nearcast')
+  await vi.waitUntil(() => asked().includes('/f/s2.ts'))
 })

@@ -208,6 +208,15 @@ describe('workers', () => {
     expect(await asked).toEqual({ objects: 4, bytes: 20, examples: ['/a', '/b'] })
   })
 
+  test('hear of each other what unsafe requests changed (RFC 9111 §4.4)', async () => {
+    const fixture = new Fixture(3)
+    for (const at of [0, 1, 2]) fixture.at(at).serve()
+    fixture.at(1).say({ kind: 'forgot', distribution: 'default', path: '/a' })
+    const told = fixture.processes.map(({ told: all }) => all.filter((m) => m.kind === 'forget'))
+    const forget = { kind: 'forget', distribution: 'default', path: '/a' }
+    expect(told).toEqual([[forget], [], [forget]])
+  })
+
   test('drain when the server does; one that does not end is killed, and none follows', async () => {
     const fixture = new Fixture()
     fixture.at(0).serve()

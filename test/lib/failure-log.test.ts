@@ -33,3 +33,19 @@ it('takes kinds past 64 as one', async () => {
   await clock.advance(10_000)
   expect(lines.slice(65)).toEqual([{ kind: 'others', unwritten: 935 }])
 })
+
+it('tells how many of a kind got no line, whoever writes the lines', async () => {
+  const { clock, failures } = open()
+  const told: string[] = []
+  const admits = (address: string) =>
+    failures.admits(address, (unwritten, of) => told.push(`${of}: ${unwritten}`))
+  expect(admits('10.0.0.1')).toBe(true)
+  for (let i = 0; i < 500; i++) expect(admits('10.0.0.1')).toBe(false)
+  expect(admits('10.0.0.2')).toBe(true)
+  await clock.advance(10_000)
+  expect(told).toEqual(['10.0.0.1: 500'])
+  expect(admits('10.0.0.1')).toBe(false)
+  expect(admits('10.0.0.2')).toBe(true)
+  await clock.advance(10_000)
+  expect(told).toEqual(['10.0.0.1: 500', '10.0.0.1: 1'])
+})

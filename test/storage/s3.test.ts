@@ -7,6 +7,7 @@ import type { ObjectStore, ReadOptions } from '../../server/storage/object-store
 import { type S3StoreOptions, openS3Store } from '../../server/storage/s3.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { type S3Stub, startS3Stub } from '../support/s3-stub.ts'
+import { startWebServer } from '../support/web-server.ts'
 import { objectStoreContract, readText } from './object-store.contract.ts'
 
 function optionsFor(stub: S3Stub, more: Partial<S3StoreOptions> = {}): S3StoreOptions {
@@ -350,4 +351,18 @@ describe('a bucket', () => {
     expect(stub.journal[0]?.sentBytes).toBeLessThan(24 * 1024 * 1024)
     await iterator.return?.()
   })
+})
+
+it('takes nothing from a service that names no etag: old and new bytes could not be told apart', async () => {
+  const server = await startWebServer((_, response) => response.end('film'))
+  const { url: endpoint } = server
+  const credentials = { accessKeyId: 'a', secretAccessKey: 's' }
+  const options = { bucket: 'b', prefix: '', region: 'eu-west-1', endpoint, pathStyle: true }
+  const store = openS3Store({ ...options, credentials }, { clock: systemClock, log: silentLog })
+  const { signal } = new AbortController()
+  const refused = /^store-failed: .* names no etag$/
+  await expect(store.read('film.mp4', { signal })).rejects.toThrow(refused)
+  await expect(store.stat('film.mp4', signal)).rejects.toThrow(refused)
+  await store.close()
+  await server.close()
 })

@@ -70,6 +70,7 @@ export async function startEdge(options: {
   readonly sliceBytes?: number
   readonly resting?: Resting
   readonly stuckMs?: number
+  readonly halfClosedMs?: number
   readonly log?: Log
   readonly defaultRootObject?: string
 }): Promise<EdgeFixture> {
@@ -105,7 +106,13 @@ export async function startEdge(options: {
     accessLog: (record) => records.push(record),
     stuckMs: options.stuckMs,
   })
-  const listener = await listenHttp({ host: '::', port: 0, ...edge, clock: systemClock })
+  const listener = await listenHttp({
+    host: '::',
+    port: 0,
+    ...edge,
+    clock: systemClock,
+    halfClosedMs: options.halfClosedMs ?? 50,
+  })
   return {
     port: listener.port,
     url: `http://127.0.0.1:${listener.port}`,
