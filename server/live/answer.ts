@@ -80,8 +80,10 @@ class Answer {
     let window = await this.#playableWindow(name.rendition)
     if (!window) return this.#notLive()
     let rendition = window.rendition(name.rendition)
-    if (!rendition || !window.targets.includes(name.target))
+    if (!rendition || isGone(rendition) || !window.targets.includes(name.target))
       return failure('not-found', `stream ${this.#name} has no such playlist`)
+    if (rendition.segments.length === 0)
+      return failure('unavailable', `${name.rendition} of stream ${this.#name} has not begun`)
     const { blockUntil, skip } = directives.directives
     const target = Math.max(name.target, window.targetFloor)
     const isOver = (w: LiveWindow, r: Rendition) => w.ended || r.retired
@@ -97,6 +99,8 @@ class Answer {
       window = this.#deps.find(this.#name)
       rendition = window?.rendition(name.rendition)
       if (!window || !rendition) return this.#notLive()
+      if (isGone(rendition))
+        return failure('not-found', `stream ${this.#name} has no such playlist (any more)`)
       if (!reached) return failure('unavailable', `segment ${blockUntil.sequence} did not come`)
     }
     if (this.#request.method === 'GET' && standsForViewer(window, rendition)) {
@@ -157,12 +161,17 @@ class Answer {
 
   /** The window once it has something to play, of this rendition or of all; a stream that just connected gets a moment. */
   async #playableWindow(id?: string): Promise<LiveWindow | undefined> {
-    const ready = (w: LiveWindow) => (id !== undefined && w.plays(id)) || w.playable
+    const hasBegun = (w: LiveWindow) => {
+      const rendition = id === undefined ? undefined : w.rendition(id)
+      return !rendition || rendition.retired || rendition.segments.length > 0
+    }
+    const plays = (w: LiveWindow) => w.playable || (id !== undefined && w.plays(id))
+    const ready = (w: LiveWindow) => plays(w) && hasBegun(w)
     const window = this.#deps.find(this.#name)
     if (!window || ready(window)) return window
     await this.#until(window, START_WAIT_MS, ready)
     const now = this.#deps.find(this.#name)
-    return now && ready(now) ? now : undefined
+    return now && plays(now) ? now : undefined
   }
 
   /** True when `ready` came to hold in time. Throws when the viewer left. */
@@ -219,6 +228,11 @@ class Answer {
       ? failure('not-found', `stream ${this.#name} has no ${what} (any more)`)
       : this.#notLive()
   }
+}
+
+/** A rung that stopped for good: players go to another one, which the end of a playlist would keep them from. */
+function isGone({ retired, bitsPerSecond }: Rendition): boolean {
+  return retired && bitsPerSecond > 0
 }
 
 /** Who watches asks for one picture, whatever its size, and maybe for a sound besides. */

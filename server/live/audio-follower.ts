@@ -1,26 +1,20 @@
+import { type Follower, FrameQueue, type RawFrame } from './follower.ts'
 import type { Lane } from './lane.ts'
 import type { AudioGrid } from './lane-tracks.ts'
 import { SampleClock } from './sample-clock.ts'
 
-interface Queued {
-  readonly rawMs: number
-  readonly data: Uint8Array
-}
-
-/** Audio this far from the picture is on another timeline (one encoder clock has jumped, the other not yet). */
+/** Audio this far from the lead is on another timeline (one encoder clock has jumped, the other not yet). */
 const ASTRAY_MS = 2000
 /** After so many the audio's own timeline is believed: about two seconds of AAC. */
 const ASTRAY_MAX = 100
-const QUEUE_MAX = 512
-const QUEUE_BYTES_MAX = 4 * 1024 * 1024
+const QUEUE_MOST = { frames: 512, bytes: 4 * 1024 * 1024 }
 
 /** Audio beside a picture: it is held until the picture has got to its time, so that both are cut at the same moments. */
-export class AudioFollower {
+export class AudioFollower implements Follower {
   readonly lane: Lane
   readonly #clock: SampleClock
   readonly #frameSamples: number
-  #queue: Queued[] = []
-  #queueBytes = 0
+  readonly #queue = new FrameQueue(QUEUE_MOST)
   #offsetMs: number | undefined
   /** What the audio's timestamps are off from the picture's when they never meet. */
   #shiftMs = 0
@@ -37,7 +31,6 @@ export class AudioFollower {
     return this.#frameSamples / this.lane.timescale
   }
 
-  /** The picture's timeline begins anew at `startMs` of the window's: window time = raw time + `offsetMs`. */
   anchor(offsetMs: number, startMs: number): void {
     this.#offsetMs = offsetMs
     this.#leadMs = startMs
@@ -45,14 +38,11 @@ export class AudioFollower {
     this.#astray = 0
   }
 
-  take(rawMs: number, data: Uint8Array): void {
-    this.#queue.push({ rawMs, data })
-    this.#queueBytes += data.length
-    while (this.#queue.length > QUEUE_MAX || this.#queueBytes > QUEUE_BYTES_MAX) this.#shift()
+  take(frame: RawFrame): void {
+    this.#queue.push(frame)
     this.#drain()
   }
 
-  /** The picture has got to `leadMs` of the window's timeline. */
   advance(leadMs: number): void {
     this.#leadMs = leadMs
     this.#drain()
@@ -67,24 +57,20 @@ export class AudioFollower {
   #drain(): void {
     if (this.#offsetMs === undefined) return
     for (;;) {
-      const [next] = this.#queue
+      const next = this.#queue.first
       if (!next) return
       const ms = next.rawMs + this.#offsetMs + this.#shiftMs
       const ahead = ms - this.#leadMs
       if (Math.abs(ahead) > ASTRAY_MS) {
-        this.#shift()
+        this.#queue.shift()
         if (++this.#astray > ASTRAY_MAX) this.#believe(ahead)
         continue
       }
       if (ahead > 0) return
-      this.#shift()
+      this.#queue.shift()
       this.#astray = 0
       this.#place(ms, next.data)
     }
-  }
-
-  #shift(): void {
-    this.#queueBytes -= this.#queue.shift()?.data.length ?? 0
   }
 
   #place(ms: number, data: Uint8Array): void {

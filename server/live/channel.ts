@@ -2,6 +2,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
 import { type Random, readableToken } from '../lib/random.ts'
 import type { LiveStream } from '../stream/live-stream.ts'
+import type { StartLadder } from './rung.ts'
 import { Segmenter } from './segmenter.ts'
 import { LiveWindow, type WindowLimits } from './window.ts'
 
@@ -15,6 +16,7 @@ export interface ChannelOptions {
   readonly dvrSeconds: number
   readonly graceSeconds: number
   readonly limits: WindowLimits
+  readonly startLadder: StartLadder | undefined
   readonly onPart: () => void
   readonly onDiscontinuity: () => void
 }
@@ -38,6 +40,7 @@ export class Channel {
   #segmenter: Segmenter | undefined
   #stream: LiveStream | undefined
   #reading: Disposable | undefined
+  #ladder: Disposable | undefined
   #timer: Disposable | undefined
   #state: ChannelState = 'waiting'
   #frozen = false
@@ -73,14 +76,13 @@ export class Channel {
   /** A window that ended can't go on (its players have gone): the stream begins a new one. */
   publish(stream: LiveStream): void {
     if (this.#frozen) return
-    this.#reading?.[Symbol.dispose]()
-    this.#segmenter?.finish()
+    this.#stopReading()
     if (this.#window.ended) {
       const old = this.#window
       this.#window = this.#newWindow()
       old.release()
     }
-    const { clock, log, partSeconds, segmentSeconds } = this.#options
+    const { clock, log, partSeconds, segmentSeconds, startLadder } = this.#options
     const segmenter = new Segmenter({
       window: this.#window,
       epoch: stream.epoch,
@@ -100,10 +102,10 @@ export class Channel {
       onTracks: (tracks) => segmenter.onTracks(tracks),
       onFrame: (frame) => segmenter.onFrame(frame),
       onEnd: () => {
-        segmenter.finish()
         if (this.#segmenter === segmenter) this.#publisherGone()
       },
     })
+    if (this.#segmenter === segmenter) this.#ladder = startLadder?.(stream, segmenter.rungs)
   }
 
   /** The operator ends the stream: no grace. */
@@ -115,8 +117,7 @@ export class Channel {
   freeze(): void {
     this.#frozen = true
     this.#timer?.[Symbol.dispose]()
-    this.#reading?.[Symbol.dispose]()
-    this.#segmenter?.finish()
+    this.#stopReading()
   }
 
   close(): void {
@@ -124,7 +125,15 @@ export class Channel {
     this.#window.release()
   }
 
+  #stopReading(): void {
+    this.#reading?.[Symbol.dispose]()
+    this.#ladder?.[Symbol.dispose]()
+    this.#ladder = undefined
+    this.#segmenter?.finish()
+  }
+
   #publisherGone(): void {
+    this.#stopReading()
     this.#segmenter = undefined
     this.#stream = undefined
     if (!this.#frozen) this.#waitForPublisher()
@@ -136,8 +145,7 @@ export class Channel {
   }
 
   #end(): void {
-    this.#reading?.[Symbol.dispose]()
-    this.#segmenter?.finish()
+    this.#stopReading()
     this.#segmenter = undefined
     this.#stream = undefined
     this.#window.apply({ kind: 'end' })

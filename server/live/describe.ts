@@ -12,6 +12,8 @@ export interface RenditionDescription {
   readonly bitsPerSecond: number
   readonly segments: number
   readonly parts: number
+  /** Date of the end of its newest part, milliseconds since 1970; undefined before the first. */
+  readonly ends: number | undefined
 }
 
 /** A live stream as the API shows it. Seconds, bits and frames a second; undefined where it is not known yet. */
@@ -64,6 +66,7 @@ export function describeChannel(channel: Channel, now: number): LiveDescription 
 function describeRendition(rendition: Rendition, bitsPerSecond: number): RenditionDescription {
   const { kind, codecString, width, height, channels } = rendition.facts
   const video = kind === 'video'
+  const last = rendition.segments.at(-1)
   return {
     id: rendition.id,
     kind,
@@ -74,5 +77,6 @@ function describeRendition(rendition: Rendition, bitsPerSecond: number): Renditi
     bitsPerSecond,
     segments: rendition.segments.length,
     parts: rendition.segments.reduce((sum, segment) => sum + segment.parts.length, 0),
+    ends: last && last.startedAt + last.durationSeconds * 1000,
   }
 }

@@ -1,7 +1,7 @@
 import { parseAudioSpecificConfig } from '../codecs/aac.ts'
 import type { AudioTrack, Track, VideoTrack } from '../codecs/track.ts'
 import { describeError, NearcastError } from '../lib/errors.ts'
-import type { RenditionFacts } from './window-event.ts'
+import type { RenditionFacts, RenditionId } from './window-event.ts'
 
 /** Pictures on the usual grid of MPEG: milliseconds and every common frame rate are whole ticks of it. */
 export const VIDEO_TIMESCALE = 90_000
@@ -51,26 +51,40 @@ export function factsOf(track: Track): RenditionFacts {
     : { kind: 'audio', codecString, width: 0, height: 0, channels: track.channels, language }
 }
 
-/** The first track of each kind: what a stream is packaged from. */
+/** What a stream is packaged from; the first picture leads, without one the first sound. */
 export interface Chosen {
-  readonly video: VideoTrack | undefined
-  readonly audio: AudioTrack | undefined
+  readonly videos: readonly VideoTrack[]
+  readonly audios: readonly AudioTrack[]
 }
+
+/** Of each kind; a publisher of more is not refused, the others are left out. */
+const TRACKS_MAX = 8
 
 export function chooseTracks(tracks: readonly Track[]): Chosen {
   return {
-    video: tracks.find((track) => track.kind === 'video'),
-    audio: tracks.find((track) => track.kind === 'audio'),
+    videos: tracks.filter((track) => track.kind === 'video').slice(0, TRACKS_MAX),
+    audios: tracks.filter((track) => track.kind === 'audio').slice(0, TRACKS_MAX),
   }
+}
+
+/** `video`, `audio` for the first of their kind, `video2`, `audio2` for others: ids of tracks come in pairs. */
+export function renditionIdOf(track: Track): RenditionId {
+  const number = Math.ceil(track.id / 2)
+  return number <= 1 ? track.kind : `${track.kind}${number}`
 }
 
 const EMPTY = new Uint8Array()
 
-/** The same decoder, fed the same way. */
-export function sameTrack(
-  a: VideoTrack | AudioTrack | undefined,
-  b: VideoTrack | AudioTrack | undefined,
-): boolean {
-  const sameBytes = Buffer.compare(a?.config ?? EMPTY, b?.config ?? EMPTY) === 0
-  return a?.id === b?.id && a?.codec === b?.codec && a?.timescale === b?.timescale && sameBytes
+/** The same decoders, fed the same way. */
+export function sameTracks(a: Chosen, b: Chosen): boolean {
+  return sameList(a.videos, b.videos) && sameList(a.audios, b.audios)
+}
+
+function sameList(a: readonly Track[], b: readonly Track[]): boolean {
+  return a.length === b.length && a.every((track, i) => sameTrack(track, b[i]))
+}
+
+function sameTrack(a: Track, b: Track | undefined): boolean {
+  const sameBytes = Buffer.compare(a.config, b?.config ?? EMPTY) === 0
+  return a.id === b?.id && a.codec === b?.codec && a.timescale === b?.timescale && sameBytes
 }

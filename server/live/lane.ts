@@ -1,6 +1,6 @@
 import { type FragmentSample, writeFragment } from '../formats/isobmff/write-fragment.ts'
 import type { LiveWindow } from './window.ts'
-import type { RenditionId } from './window-event.ts'
+import type { RenditionId, WindowEvent } from './window-event.ts'
 
 /** One sample on the window's timeline; times in ticks of the lane. */
 export interface Sample {
@@ -37,6 +37,8 @@ export interface LaneOptions {
   readonly trackId: number
   readonly timescale: number
   readonly leading: Leading | undefined
+  /** Takes what the lane makes, with the end of its media in milliseconds of the window's timeline. */
+  readonly emit: (event: WindowEvent, endMs: number) => void
 }
 
 /** A part of more than one sample never holds more, whatever a publisher sends. */
@@ -147,41 +149,36 @@ export class Lane {
     this.#samples = []
     this.#ticks = 0
     this.#bytes = 0
-    this.#open(first)
+    const endMs = (endDts * 1000) / this.timescale
+    this.#open(first, endMs)
     const { sequence } = this.#current ?? cut
     this.#segmentSeconds += seconds
     this.#segmentBytes += bytes.length
-    this.#window.apply({
-      kind: 'part',
-      rendition: this.id,
-      sequence,
-      index: this.#parts++,
-      durationSeconds: seconds,
-      independent: samples.some((sample) => sample.key),
-      samples: samples.length,
-      bytes,
-    })
+    const index = this.#parts++
+    this.#options.emit(
+      {
+        kind: 'part',
+        rendition: this.id,
+        sequence,
+        index,
+        durationSeconds: seconds,
+        independent: samples.some((sample) => sample.key),
+        samples: samples.length,
+        bytes,
+      },
+      endMs,
+    )
     leading?.afterPart(endDts)
   }
 
-  #open(first: Sample): void {
+  #open(first: Sample, endMs: number): void {
     const cut = this.#current
     if (!cut || this.#opened) return
     this.#opened = true
     const presentedMs = ((first.dts + first.compositionOffset) * 1000) / this.timescale
     // A lane that follows begins up to a frame behind the cut; one that joined late, at its first sample.
     const lateMs = this.#options.leading ? 0 : Math.max(0, presentedMs - cut.atMs)
-    this.#window.apply({
-      kind: 'segment',
-      rendition: this.id,
-      sequence: cut.sequence,
-      epoch: this.#window.epoch,
-      init: this.#init,
-      startedAt: Math.round(cut.startedAt + lateMs),
-      discontinuity: cut.discontinuity,
-      discontinuitySequence: cut.discontinuitySequence,
-      gapSeconds: 0,
-    })
+    this.#emitSegment(cut, Math.round(cut.startedAt + lateMs), 0, endMs)
   }
 
   #takeCut(): void {
@@ -195,28 +192,38 @@ export class Lane {
     const cut = this.#current
     if (!cut) return
     const rendition = this.id
-    if (this.#opened) this.#window.apply({ kind: 'close', rendition, sequence: cut.sequence })
-    else this.#writeGap(cut, endMs)
+    // rfc8216bis §4.4.4.7: the numbers of all renditions go together, so a segment without samples stands there as missing.
+    if (this.#opened)
+      this.#options.emit({ kind: 'close', rendition, sequence: cut.sequence }, endMs)
+    else
+      this.#emitSegment(
+        cut,
+        Math.round(cut.startedAt),
+        Math.max(0.001, (endMs - cut.atMs) / 1000),
+        endMs,
+      )
     this.#opened = false
     this.#segmentSeconds = 0
     this.#segmentBytes = 0
     this.#parts = 0
   }
 
-  /** rfc8216bis §4.4.4.7: the numbers of all renditions go together, so a segment without samples stands there as missing. */
-  #writeGap(cut: Cut, endMs: number): void {
-    const seconds = (endMs - cut.atMs) / 1000
-    this.#window.apply({
-      kind: 'segment',
-      rendition: this.id,
-      sequence: cut.sequence,
-      epoch: this.#window.epoch,
-      init: this.#init,
-      startedAt: Math.round(cut.startedAt),
-      discontinuity: cut.discontinuity,
-      discontinuitySequence: cut.discontinuitySequence,
-      gapSeconds: Math.max(0.001, seconds),
-    })
+  #emitSegment(cut: Cut, startedAt: number, gapSeconds: number, endMs: number): void {
+    const { sequence, discontinuity, discontinuitySequence } = cut
+    this.#options.emit(
+      {
+        kind: 'segment',
+        rendition: this.id,
+        sequence,
+        epoch: this.#window.epoch,
+        init: this.#init,
+        startedAt,
+        discontinuity,
+        discontinuitySequence,
+        gapSeconds,
+      },
+      endMs,
+    )
   }
 
   #writeFragment(first: Sample, samples: readonly Sample[]): Uint8Array {

@@ -37,6 +37,8 @@ export function writeLivePlaylists(window: LiveWindow, span: PlaylistSpan): stri
   const video = offered.filter((rendition) => rendition.facts.kind === 'video')
   const leads = video.length > 0 ? video : audio.slice(0, 1)
   const beside = video.length > 0 ? audio : []
+  // A rung that has not begun has as many pictures as what it is made of.
+  const rate = video[0] && measured.get(video[0].id)?.frameRate
   const uriOf = (rendition: Rendition) =>
     mediaPlaylistUri({ span, rendition: rendition.id, target })
   return writeMultivariant({
@@ -56,7 +58,8 @@ export function writeLivePlaylists(window: LiveWindow, span: PlaylistSpan): stri
         averageBandwidth: sum((facts) => facts.averageBandwidth),
         codecs: together.map((rendition) => rendition.facts.codecString),
         resolution: lead.facts.kind === 'video' ? lead.facts : undefined,
-        frameRate: lead.facts.kind === 'video' ? measured.get(lead.id)?.frameRate : undefined,
+        frameRate:
+          lead.facts.kind === 'video' ? (measured.get(lead.id)?.frameRate ?? rate) : undefined,
         audio: beside.length > 0 ? GROUP : undefined,
       }
     }),
@@ -98,8 +101,8 @@ export function measure(window: LiveWindow, rendition: Rendition): Measured {
   const average = seconds > 0 ? (bytes * 8) / seconds : 0
   return {
     // In whole kilobits, so that the text stays the same while nothing really changes.
-    peakBandwidth: thousands(Math.max(peak, average, 1)),
-    averageBandwidth: thousands(Math.max(average, 1)),
+    peakBandwidth: thousands(Math.max(peak, average, rendition.bitsPerSecond, 1)),
+    averageBandwidth: thousands(average || Math.max(rendition.bitsPerSecond, 1)),
     frameRate: seconds > 0 && samples > 1 ? commonFrameRate(samples / seconds) : undefined,
     independent,
   }

@@ -9,6 +9,7 @@ import { answerLive } from './answer.ts'
 import { Channel, type ChannelOptions } from './channel.ts'
 import { describeChannel, type LiveDescription } from './describe.ts'
 import { DIRECTIVE_NAMES } from './directives.ts'
+import type { StartLadder } from './rung.ts'
 import { loadWindows, saveWindows } from './saved-windows.ts'
 import { tailOf } from './tail-queue.ts'
 import { DEFAULT_WINDOW_LIMITS } from './window.ts'
@@ -34,6 +35,8 @@ export interface LivePackagerDeps {
   readonly graceSeconds?: number | undefined
   /** Media bytes kept for one stream; 256 MiB by default. */
   readonly windowBytes?: number | undefined
+  /** Makes smaller renditions of each stream; none unless given. */
+  readonly startLadder?: StartLadder | undefined
   /** Where windows are kept over a restart; undefined: nowhere. */
   readonly stateDir?: string | undefined
 }
@@ -79,6 +82,7 @@ export async function createLivePackager(deps: LivePackagerDeps): Promise<LivePa
     dvrSeconds: deps.dvrSeconds ?? windowSeconds,
     graceSeconds: deps.graceSeconds ?? 30,
     limits: { bytes: deps.windowBytes ?? DEFAULT_WINDOW_LIMITS.bytes },
+    startLadder: deps.startLadder,
     onPart: () => parts.add(),
     onDiscontinuity: () => breaks.add(),
   }

@@ -29,7 +29,9 @@ export interface Segment {
 export interface Rendition {
   readonly id: RenditionId
   readonly facts: RenditionFacts
-  /** URI of the init section of what comes next. */
+  /** The encoder's bound for a rung, in bits a second; 0 for what the publisher sends itself. */
+  readonly bitsPerSecond: number
+  /** URI of the init section of what comes next; empty for a rung that has not begun. */
   readonly init: string
   readonly retired: boolean
   /** All that is kept, listed or not, oldest first; only the last may be open, and then has a part. */
@@ -75,7 +77,6 @@ export function holdsMoreThan({ segments }: Rendition, seconds: number): boolean
 
 /** Announced by the publisher, but nothing came for a whole segment: whoever waits for it waits in vain. */
 export function isSilent({ segments }: Rendition): boolean {
-  const last = segments.at(-1)
-  // The first segment of a window is a gap in all renditions.
-  return last !== undefined && last.sequence > 0 && segments.every((segment) => segment.gap)
+  // The first segment of a rendition is a gap in all windows.
+  return segments.length > 1 && segments.every((segment) => segment.gap)
 }

@@ -1,27 +1,18 @@
 import type { Frame } from '../codecs/frame.ts'
-import type { Track, VideoTrack } from '../codecs/track.ts'
-import { writeInit } from '../formats/isobmff/write-init.ts'
+import type { AudioTrack, Track, VideoTrack } from '../codecs/track.ts'
 import type { Clock } from '../lib/clock.ts'
 import { describeError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
-import { initUri } from './address.ts'
-import { AudioFollower } from './audio-follower.ts'
-import { bytesOf, type Cut, Lane, PART_BYTES_MAX, type Sample, ticksOf } from './lane.ts'
-import {
-  audioGrid,
-  type Chosen,
-  chooseTracks,
-  factsOf,
-  sameTrack,
-  VIDEO_TIMESCALE,
-} from './lane-tracks.ts'
+import { bytesOf, type Cut, type Lane, PART_BYTES_MAX, type Sample, ticksOf } from './lane.ts'
+import { LaneSet } from './lane-set.ts'
+import { audioGrid, type Chosen, chooseTracks, sameTracks } from './lane-tracks.ts'
 import { LeadTimeline } from './lead-timeline.ts'
 import { choosePartTarget } from './part-target.ts'
+import type { RungSink } from './rung.ts'
 import { SampleClock } from './sample-clock.ts'
 import { SegmentTargets } from './segment-targets.ts'
 import { WallClock } from './wall-clock.ts'
 import type { LiveWindow } from './window.ts'
-import type { RenditionId } from './window-event.ts'
 
 export interface SegmenterOptions {
   readonly window: LiveWindow
@@ -39,15 +30,13 @@ export interface SegmenterOptions {
 const REORDER_MAX_MS = 10_000
 /** The segments of one number never hold more: the window's bound works on whole segments. */
 const SEGMENT_BYTES_MAX = 48 * 1024 * 1024
-const LEAD_IN_MS = 200
-const NO_DISCONTINUITY = { discontinuity: false, discontinuitySequence: 0 } as const
 
 /** The picture whose length is known only when the next one comes. */
 type Held = Omit<Sample, 'duration'>
 
 /**
  * Makes one publish of a stream into parts and segments of a window: repairs times, chooses where segments begin, keeps
- * all renditions cut at the same moments. The picture leads where there is one, else the sound.
+ * all renditions cut at the same moments. The first picture leads where there is one, else the first sound.
  */
 export class Segmenter {
   readonly #options: SegmenterOptions
@@ -55,11 +44,9 @@ export class Segmenter {
   readonly #wall: WallClock
   readonly #targets: SegmentTargets
   readonly #timeline = new LeadTimeline()
-  #chosen: Chosen = { video: undefined, audio: undefined }
-  #lead: Lane | undefined
+  readonly #lanes: LaneSet
+  #chosen: Chosen = { videos: [], audios: [] }
   #leadClock: SampleClock | undefined
-  #follower: AudioFollower | undefined
-  #inits = 0
   #waitingForKey = true
   #discontinuity: boolean
   #sequence: number
@@ -85,11 +72,32 @@ export class Segmenter {
     // Another publish, another encoder, another clock: rfc8216bis §4.4.4.3.
     this.#discontinuity = last.length > 0
     options.window.apply({ kind: 'publish', epoch: options.epoch })
+    this.#lanes = new LaneSet({
+      ...options,
+      leading: {
+        longestSegmentSeconds: () => this.#targets.longestSegmentSeconds,
+        beforeTooLong: (dts) => this.#forceCut(dts),
+        afterPart: (dts) => this.#afterPart(dts),
+      },
+    })
+  }
+
+  /** Where an encoder brings what it makes of this publish's picture. */
+  get rungs(): RungSink {
+    const unlessEnded = (act: () => void) => {
+      if (!this.#ended) act()
+    }
+    return {
+      announce: (rungs) => unlessEnded(() => this.#lanes.announce(rungs)),
+      onTrack: (id, track) => unlessEnded(() => this.#lanes.openRung(id, track)),
+      onLost: (id) => unlessEnded(() => this.#lanes.loseRung(id)),
+      onFrame: (id, frame) => unlessEnded(() => this.#lanes.takeRung(id, frame)),
+    }
   }
 
   /** Seconds between the last two key frames, and the frame rate as the last frames show it; 0 when unknown. */
   get facts(): { readonly keyFrameIntervalSeconds: number; readonly framesPerSecond: number } {
-    const seconds = this.#chosen.video ? this.#typicalSeconds : 0
+    const seconds = this.#hasPicture ? this.#typicalSeconds : 0
     return {
       keyFrameIntervalSeconds: this.#targets.lastIntervalSeconds,
       framesPerSecond: seconds > 0 ? 1 / seconds : 0,
@@ -99,7 +107,7 @@ export class Segmenter {
   onTracks(tracks: readonly Track[]): void {
     const former = this.#chosen
     const chosen = this.#usable(chooseTracks(tracks))
-    if (sameTrack(former.video, chosen.video) && sameTrack(former.audio, chosen.audio)) return
+    if (sameTracks(former, chosen)) return
     if (this.#lead) this.#break('the encoder changed its settings')
     this.#chosen = chosen
     this.#makeLanes()
@@ -107,13 +115,19 @@ export class Segmenter {
 
   onFrame(frame: Frame): void {
     if (this.#ended) return
-    const { video, audio } = this.#chosen
-    if (video && frame.trackId === video.id) this.#takeVideo(frame, video)
-    else if (audio && frame.trackId === audio.id) {
-      const ms = (frame.dts * 1000) / audio.timescale
-      if (this.#follower) this.#follower.take(ms, frame.data)
-      else this.#takeLeadAudio(ms, frame.data)
+    const { videos, audios } = this.#chosen
+    const [video] = videos
+    if (video && frame.trackId === video.id) {
+      this.#takeVideo(frame, video)
+      return
     }
+    const track = [...videos, ...audios].find(({ id }) => id === frame.trackId)
+    if (!track) return
+    const rawMs = (frame.dts * 1000) / track.timescale
+    const reorderMs = ((frame.pts - frame.dts) * 1000) / track.timescale
+    const follower = this.#lanes.of(track.id)
+    if (follower) follower.take({ rawMs, reorderMs, key: frame.key, data: frame.data })
+    else this.#takeLeadAudio(rawMs, frame.data)
   }
 
   /** Closes all that is open; nothing is taken any more. */
@@ -123,72 +137,44 @@ export class Segmenter {
     this.#ended = true
   }
 
+  get #lead(): Lane | undefined {
+    return this.#lanes.lead
+  }
+  get #hasPicture(): boolean {
+    return this.#chosen.videos.length > 0
+  }
   get #typicalSeconds(): number {
     return this.#lead ? this.#typicalTicks / this.#lead.timescale : 0
   }
 
-  #usable(chosen: Chosen): Chosen {
-    if (!chosen.audio) return chosen
+  #usable({ videos, audios }: Chosen): Chosen {
+    return { videos, audios: audios.filter((track) => this.#isUsable(track)) }
+  }
+
+  #isUsable(track: AudioTrack): boolean {
     try {
-      audioGrid(chosen.audio)
-      return chosen
+      audioGrid(track)
+      return true
     } catch (error) {
-      this.#options.log.warn('the audio of a live stream is left out', {
+      this.#options.log.warn('a sound of a live stream is left out', {
         stream: this.#window.name,
         reason: describeError(error),
       })
-      return { ...chosen, audio: undefined }
+      return false
     }
   }
 
   #makeLanes(): void {
-    const { video, audio } = this.#chosen
-    this.#lead = undefined
-    this.#follower = undefined
     this.#leadClock = undefined
     this.#typicalTicks = 0
-    if (video) {
-      this.#lead = this.#makeLane('video', video, VIDEO_TIMESCALE, true)
-      if (audio) {
-        const grid = audioGrid(audio)
-        this.#follower = new AudioFollower(this.#makeLane('audio', audio, grid.rate, false), grid)
-      }
-    } else if (audio) {
+    this.#lanes.open(this.#chosen)
+    const [audio] = this.#chosen.audios
+    if (!this.#hasPicture && audio) {
       const { rate, frameSamples } = audioGrid(audio)
-      this.#lead = this.#makeLane('audio', audio, rate, true)
       this.#leadClock = new SampleClock(rate, frameSamples)
       this.#typicalTicks = frameSamples
     }
-    if (this.#lead) this.#targets.begin(video !== undefined)
-    for (const { id, retired } of this.#window.renditions) {
-      const used = id === this.#lead?.id || id === this.#follower?.lane.id
-      if (!used && !retired) this.#window.apply({ kind: 'retire', rendition: id })
-    }
-  }
-
-  #makeLane(id: RenditionId, track: Track, timescale: number, leads: boolean): Lane {
-    const lane = new Lane(this.#window, {
-      id,
-      trackId: track.id,
-      timescale,
-      leading: leads
-        ? {
-            longestSegmentSeconds: () => this.#targets.longestSegmentSeconds,
-            beforeTooLong: (dts) => this.#forceCut(dts),
-            afterPart: (dts) => this.#afterPart(dts),
-          }
-        : undefined,
-    })
-    const bytes = writeInit([{ ...track, timescale }])
-    const known = this.#window.rendition(id)
-    const knownBytes = known && this.#window.init(id, known.init)
-    // The same settings again need no new init section: its URL is kept, and players keep what they have.
-    const same = known !== undefined && knownBytes !== undefined && bytes.equals(knownBytes)
-    const uri = same ? known.init : initUri(id, this.#options.epoch, ++this.#inits)
-    lane.setInit(uri)
-    if (!same || known.retired)
-      this.#window.apply({ kind: 'init', rendition: id, uri, facts: factsOf(track), bytes })
-    return lane
+    if (this.#lead) this.#targets.begin(this.#hasPicture)
   }
 
   #takeVideo(frame: Frame, track: VideoTrack): void {
@@ -215,7 +201,7 @@ export class Segmenter {
     this.#held = { dts, compositionOffset, key: frame.key, data: frame.data }
     // Sound waits too until the length of a part is known.
     if (this.#window.partTargetSeconds !== undefined)
-      this.#follower?.advance((dts * 1000) / lead.timescale + this.#reorderMs)
+      this.#lanes.advance((dts * 1000) / lead.timescale + this.#reorderMs)
   }
 
   #takeKey(lead: Lane, dts: number): void {
@@ -259,6 +245,8 @@ export class Segmenter {
     }
     const duration = this.#typicalTicks
     this.#pushLead(lead, { dts, duration, compositionOffset: 0, key: true, data })
+    if (this.#window.partTargetSeconds !== undefined)
+      this.#lanes.advance(((dts + duration) * 1000) / lead.timescale)
   }
 
   /** The picture before is as long as the time to this one. */
@@ -290,10 +278,10 @@ export class Segmenter {
     if (samples.length === 0) return
     this.#warmUp = []
     const frame = Math.max(0.001, ticksOf(samples) / samples.length / lead.timescale)
-    const others = this.#follower ? [this.#follower.frameSeconds] : []
-    const isVideo = this.#chosen.video !== undefined
+    const others = this.#lanes.frameSeconds
     this.#typicalTicks = frame * lead.timescale
-    const partTargetSeconds = choosePartTarget(this.#options.partSeconds, frame, others, isVideo)
+    const wish = this.#options.partSeconds
+    const partTargetSeconds = choosePartTarget(wish, frame, others, this.#hasPicture)
     this.#window.apply({ kind: 'pace', partTargetSeconds })
     for (const sample of samples) lead.push(sample, this.#typicalTicks)
   }
@@ -303,12 +291,12 @@ export class Segmenter {
     if (!lead || this.#cutting) return
     const part = this.#window.partTargetSeconds ?? 1
     const { segmentSeconds } = this.#options
-    const full = !this.#chosen.video && lead.segmentSeconds + part / 2 >= segmentSeconds
+    const full = !this.#hasPicture && lead.segmentSeconds + part / 2 >= segmentSeconds
     // rfc8216bis §4.4.3.1: no EXTINF above the target, whatever the key frames do. B.1 wants a key frame in each segment;
     // a stream whose key frames are further apart than its first ones promised can't have both, and the first is a must.
     const tooLong = lead.segmentSeconds + part > this.#targets.longestSegmentSeconds
-    if (tooLong && this.#chosen.video) this.#targets.exceed()
-    const bytes = lead.segmentBytes + (this.#follower?.lane.segmentBytes ?? 0)
+    if (tooLong && this.#hasPicture) this.#targets.exceed()
+    const bytes = lead.segmentBytes + this.#lanes.followersSegmentBytes
     if (full || tooLong || bytes > SEGMENT_BYTES_MAX) this.#forceCut(endDts)
   }
 
@@ -316,13 +304,13 @@ export class Segmenter {
   #forceCut(dts: number): void {
     const lead = this.#lead
     if (!lead) return
-    this.#startsWithKey = this.#chosen.video === undefined
+    this.#startsWithKey = !this.#hasPicture
     this.#cut(lead, dts)
   }
 
   #cut(lead: Lane, dts: number): void {
     const atMs = (dts * 1000) / lead.timescale + this.#reorderMs
-    if (this.#sequence === 0) this.#leadIn(lead, atMs)
+    if (this.#sequence === 0) this.#lanes.leadIn(this.#sequence++, atMs, this.#wall.at(atMs))
     if (this.#discontinuity) this.#discontinuitySequence++
     this.#wall.slew()
     const cut: Cut = {
@@ -333,24 +321,7 @@ export class Segmenter {
       discontinuitySequence: this.#discontinuitySequence,
     }
     this.#discontinuity = false
-    lead.cutNow(cut)
-    this.#follower?.lane.cutLater(cut)
-  }
-
-  /**
-   * hls.js takes no playlist without a complete segment, and the first one is complete only after a group of pictures
-   * (8.3 s of an untouched OBS); nor does it join among the parts of a segment before which no part is listed. So a
-   * window begins with a segment that is missing: it costs nobody anything, and the picture is there with the first
-   * parts. (A first segment of one part was tried: who came before the second key frame waited for it.)
-   */
-  #leadIn(lead: Lane, atMs: number): void {
-    const startMs = atMs - LEAD_IN_MS
-    const startedAt = this.#wall.at(startMs)
-    const sequence = this.#sequence++
-    for (const lane of this.#follower ? [lead, this.#follower.lane] : [lead]) {
-      lane.cutNow({ sequence, atMs: startMs, startedAt, ...NO_DISCONTINUITY })
-      lane.finish(atMs)
-    }
+    this.#lanes.cut(cut)
   }
 
   #checkJump(rawMs: number): void {
@@ -377,9 +348,7 @@ export class Segmenter {
     this.#completeHeld(lead, endDts)
     this.#settlePace(lead)
     const endMs = (endDts * 1000) / lead.timescale + this.#reorderMs
-    this.#follower?.advance(endMs)
-    lead.finish(endMs)
-    this.#follower?.finish(endMs)
+    this.#lanes.finish(endMs)
   }
 
   /** Raw time `rawMs` is now; on the window's timeline never before what it holds already. */
@@ -394,6 +363,6 @@ export class Segmenter {
     this.#lastKeyMs = undefined
     this.#reorderMs = 0
     this.#wall.anchor()
-    this.#follower?.anchor(this.#timeline.offsetMs, startMs)
+    this.#lanes.anchor(this.#timeline.offsetMs, startMs)
   }
 }

@@ -49,6 +49,12 @@ const eventSchema = z.discriminatedUnion('kind', [
     floor: z.int().min(0).max(999),
   }),
   z.object({ kind: z.literal('init'), rendition, uri, facts }),
+  z.object({
+    kind: z.literal('announce'),
+    rendition,
+    facts,
+    bitsPerSecond: z.number().min(1).max(1e12),
+  }),
   z.object({ kind: z.literal('publish'), epoch }),
   z.object({
     kind: z.literal('segment'),

@@ -46,6 +46,13 @@ export type WindowEvent =
       readonly facts: RenditionFacts
       readonly bytes: Uint8Array
     }
+  /** A rung that an encoder will make: listed before its first init section. Bits a second at most. */
+  | {
+      readonly kind: 'announce'
+      readonly rendition: RenditionId
+      readonly facts: RenditionFacts
+      readonly bitsPerSecond: number
+    }
   /** Names of media from here on begin with this. */
   | { readonly kind: 'publish'; readonly epoch: string }
   | {

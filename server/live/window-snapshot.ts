@@ -73,6 +73,8 @@ function renditionEvents(
   const { id, facts } = rendition
   const segments = rendition.segments.slice(firstListed(rendition.segments, window.windowSeconds))
   const events: WindowEvent[] = []
+  const { bitsPerSecond } = rendition
+  if (bitsPerSecond > 0) events.push({ kind: 'announce', rendition: id, facts, bitsPerSecond })
   // The one in force comes last.
   const inits = new Set(segments.map((segment) => segment.init))
   inits.delete(rendition.init)

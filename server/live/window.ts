@@ -44,6 +44,7 @@ interface MutableSegment extends Segment {
 }
 interface MutableRendition extends Rendition {
   facts: RenditionFacts
+  bitsPerSecond: number
   init: string
   retired: boolean
   segments: MutableSegment[]
@@ -107,8 +108,9 @@ export class LiveWindow {
    * would ask for what was before the first part, and rest for a second.
    */
   get playable(): boolean {
-    const { offered } = this
-    return offered.length > 0 && offered.every((rendition) => this.#isPlayable(rendition))
+    // A rung comes a little later: its own playlist waits for it.
+    const own = this.offered.filter((rendition) => rendition.bitsPerSecond === 0)
+    return own.length > 0 && own.every((rendition) => this.#isPlayable(rendition))
   }
   /** This rendition can be played on, whatever another one still lacks. */
   plays(id: RenditionId): boolean {
@@ -174,6 +176,9 @@ export class LiveWindow {
       case 'publish':
         this.epoch = event.epoch
         return
+      case 'announce':
+        this.#announce(event.rendition, event.facts, event.bitsPerSecond)
+        return
       case 'init':
         this.#addInit(event.rendition, event.uri, event.facts, event.bytes)
         return
@@ -207,13 +212,7 @@ export class LiveWindow {
   }
 
   #addInit(id: RenditionId, uri: string, facts: RenditionFacts, bytes: Uint8Array): void {
-    const rendition = this.#renditions.get(id)
-    if (!rendition) {
-      if (this.#renditions.size >= RENDITIONS_MAX) throw broken(`rendition ${id} is one too many`)
-      const inits = new Map([[uri, bytes]])
-      this.#renditions.set(id, { id, facts, init: uri, retired: false, segments: [], inits })
-      return
-    }
+    const rendition = this.#renditions.get(id) ?? this.#open(id, facts)
     rendition.facts = facts
     rendition.init = uri
     rendition.retired = false
@@ -223,6 +222,28 @@ export class LiveWindow {
       if (rendition.inits.size <= INITS_MAX) break
       rendition.inits.delete(oldest)
     }
+  }
+
+  #announce(id: RenditionId, facts: RenditionFacts, bitsPerSecond: number): void {
+    const rendition = this.#renditions.get(id) ?? this.#open(id, facts)
+    rendition.facts = facts
+    rendition.bitsPerSecond = bitsPerSecond
+    rendition.retired = false
+  }
+
+  #open(id: RenditionId, facts: RenditionFacts): MutableRendition {
+    if (this.#renditions.size >= RENDITIONS_MAX) throw broken(`rendition ${id} is one too many`)
+    const rendition: MutableRendition = {
+      id,
+      facts,
+      bitsPerSecond: 0,
+      init: '',
+      retired: false,
+      segments: [],
+      inits: new Map(),
+    }
+    this.#renditions.set(id, rendition)
+    return rendition
   }
 
   #addSegment(event: SegmentEvent): void {

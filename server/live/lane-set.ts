@@ -1,0 +1,233 @@
+import type { Frame } from '../codecs/frame.ts'
+import type { AudioTrack, Track, VideoTrack } from '../codecs/track.ts'
+import { writeInit } from '../formats/isobmff/write-init.ts'
+import type { Clock } from '../lib/clock.ts'
+import { initUri } from './address.ts'
+import { AudioFollower } from './audio-follower.ts'
+import type { Follower } from './follower.ts'
+import { type Cut, Lane, type Leading } from './lane.ts'
+import { audioGrid, type Chosen, factsOf, renditionIdOf, VIDEO_TIMESCALE } from './lane-tracks.ts'
+import { PartGate } from './part-gate.ts'
+import type { Rung } from './rung.ts'
+import { VideoFollower } from './video-follower.ts'
+import type { LiveWindow } from './window.ts'
+import type { RenditionId } from './window-event.ts'
+
+export interface LaneSetOptions {
+  readonly window: LiveWindow
+  readonly epoch: string
+  readonly clock: Clock
+  readonly leading: Leading
+}
+
+/** A rung whose encoder has begun. */
+interface Encoded {
+  readonly follower: VideoFollower
+  /** Of its frames. */
+  readonly timescale: number
+}
+
+const LEAD_IN_MS = 200
+const NO_DISCONTINUITY = { discontinuity: false, discontinuitySequence: 0 } as const
+
+/** All renditions of one publish: the lane that leads, and what is cut where it is cut. */
+export class LaneSet {
+  readonly #options: LaneSetOptions
+  readonly #gate: PartGate
+  readonly #tracks = new Map<number, Follower>()
+  readonly #rungs = new Map<RenditionId, Encoded | undefined>()
+  #lead: Lane | undefined
+  #inits = 0
+  #anchor: { readonly offsetMs: number; readonly startMs: number } | undefined
+  #lastCut: Cut | undefined
+
+  constructor(options: LaneSetOptions) {
+    this.#options = options
+    this.#gate = new PartGate(options.clock, (event) => options.window.apply(event))
+  }
+
+  get lead(): Lane | undefined {
+    return this.#lead
+  }
+  /** What a track that does not lead goes to. */
+  of(trackId: number): Follower | undefined {
+    return this.#tracks.get(trackId)
+  }
+  get frameSeconds(): readonly number[] {
+    return this.#followers.map((one) => one.frameSeconds).filter((seconds) => seconds > 0)
+  }
+  get followersSegmentBytes(): number {
+    return this.#followers.reduce((sum, { lane }) => sum + lane.segmentBytes, 0)
+  }
+
+  get #followers(): readonly Follower[] {
+    const rungs = [...this.#rungs.values()].flatMap((one) => one?.follower ?? [])
+    return [...this.#tracks.values(), ...rungs]
+  }
+
+  /** Lanes for the publisher's tracks; renditions that it has no longer are retired. */
+  open({ videos, audios }: Chosen): void {
+    this.#gate.flush()
+    this.#tracks.clear()
+    this.#lead = undefined
+    const [firstVideo, ...otherVideos] = videos
+    const [firstAudio, ...otherAudios] = audios
+    if (firstVideo) this.#lead = this.#laneOf(firstVideo, VIDEO_TIMESCALE, true)
+    else if (firstAudio) this.#lead = this.#laneOf(firstAudio, audioGrid(firstAudio).rate, true)
+    for (const track of otherVideos)
+      this.#follow(track, new VideoFollower(this.#laneOf(track, VIDEO_TIMESCALE, false)))
+    for (const track of firstVideo ? audios : otherAudios) this.#followAudio(track)
+    const used = new Set([this.#lead?.id, ...this.#followers.map(({ lane }) => lane.id)])
+    for (const { id, retired } of this.#options.window.renditions)
+      if (!retired && !used.has(id) && !this.#rungs.has(id))
+        this.#options.window.apply({ kind: 'retire', rendition: id })
+  }
+
+  /** What a ladder will make; rungs of before that are not among them have stopped for good. */
+  announce(rungs: readonly Rung[]): void {
+    const { window } = this.#options
+    for (const id of this.#rungs.keys()) {
+      if (rungs.some((rung) => rung.id === id)) continue
+      this.#rungs.delete(id)
+      this.#gate.forget(id)
+      window.apply({ kind: 'retire', rendition: id })
+    }
+    for (const { id, facts, bitsPerSecond } of rungs) {
+      window.apply({ kind: 'announce', rendition: id, facts, bitsPerSecond })
+      if (!this.#rungs.has(id)) this.#rungs.set(id, undefined)
+    }
+  }
+
+  /** The rung's encoder has begun, or begun anew. */
+  openRung(id: RenditionId, track: VideoTrack): void {
+    if (!this.#rungs.has(id)) return
+    const { timescale } = track
+    const known = this.#rungs.get(id)?.follower
+    if (known) {
+      known.restart()
+      known.lane.setInit(this.#init(id, track, VIDEO_TIMESCALE))
+      this.#rungs.set(id, { follower: known, timescale })
+      return
+    }
+    const lane = this.#makeLane(id, track, VIDEO_TIMESCALE, undefined)
+    const follower = new VideoFollower(lane, (endMs) => this.#gate.reach(id, endMs))
+    this.#rungs.set(id, { follower, timescale })
+    this.#join(follower)
+  }
+
+  takeRung(id: RenditionId, { dts, pts, key, data }: Frame): void {
+    const rung = this.#rungs.get(id)
+    if (!rung) return
+    const scale = 1000 / rung.timescale
+    rung.follower.take({ rawMs: dts * scale, reorderMs: (pts - dts) * scale, key, data })
+  }
+
+  /** Nobody waits for a rung that has stopped; its missing segments are gaps. */
+  loseRung(id: RenditionId): void {
+    this.#rungs.get(id)?.follower.restart()
+    this.#gate.forget(id)
+  }
+
+  anchor(offsetMs: number, startMs: number): void {
+    this.#anchor = { offsetMs, startMs }
+    for (const follower of this.#followers) follower.anchor(offsetMs, startMs)
+  }
+
+  cut(cut: Cut): void {
+    this.#lastCut = cut
+    this.#lead?.cutNow(cut)
+    for (const { lane } of this.#followers) lane.cutLater(cut)
+  }
+
+  /**
+   * hls.js takes no playlist without a complete segment, and the first one is complete only after a group of pictures
+   * (8.3 s of an untouched OBS); nor does it join among the parts of a segment before which no part is listed. So a
+   * rendition begins with a segment that is missing: it costs nobody anything, and the picture is there with the first
+   * parts. (A first segment of one part was tried: who came before the second key frame waited for it.)
+   */
+  leadIn(sequence: number, atMs: number, startedAt: number): void {
+    const lanes = [this.#lead, ...this.#followers.map(({ lane }) => lane)]
+    for (const lane of lanes) if (lane) this.#leadInOf(lane, sequence, atMs, startedAt)
+  }
+
+  /** The lead is here. */
+  advance(leadMs: number): void {
+    for (const follower of this.#followers) follower.advance(leadMs)
+  }
+
+  /** Closes all that is open. */
+  finish(endMs: number): void {
+    this.advance(endMs)
+    this.#lead?.finish(endMs)
+    for (const follower of this.#followers) follower.finish(endMs)
+    this.#anchor = undefined
+    this.#lastCut = undefined
+    this.#gate.flush()
+  }
+
+  #leadInOf(lane: Lane, sequence: number, atMs: number, startedAt: number): void {
+    const startMs = atMs - LEAD_IN_MS
+    const began = startedAt - LEAD_IN_MS
+    lane.cutNow({ sequence, atMs: startMs, startedAt: began, ...NO_DISCONTINUITY })
+    lane.finish(atMs)
+  }
+
+  #follow(track: Track, follower: Follower): void {
+    this.#tracks.set(track.id, follower)
+  }
+
+  #followAudio(track: AudioTrack): void {
+    const grid = audioGrid(track)
+    this.#follow(track, new AudioFollower(this.#laneOf(track, grid.rate, false), grid))
+  }
+
+  /** A rung whose encoder is there only now begins in the segment that is open. */
+  #join(follower: Follower): void {
+    const { window } = this.#options
+    const cut = this.#lastCut
+    if (this.#anchor) follower.anchor(this.#anchor.offsetMs, this.#anchor.startMs)
+    if (!cut) return
+    const fresh = window.rendition(follower.lane.id)?.segments.length === 0
+    if (fresh) this.#leadInOf(follower.lane, cut.sequence - 1, cut.atMs, cut.startedAt)
+    follower.lane.cutNow(cut)
+  }
+
+  #laneOf(track: Track, timescale: number, leads: boolean): Lane {
+    return this.#makeLane(
+      renditionIdOf(track),
+      track,
+      timescale,
+      leads ? this.#options.leading : undefined,
+    )
+  }
+
+  #makeLane(id: RenditionId, track: Track, timescale: number, leading: Leading | undefined): Lane {
+    const { window } = this.#options
+    const isRung = this.#rungs.has(id)
+    const lane = new Lane(window, {
+      id,
+      trackId: track.id,
+      timescale,
+      leading,
+      emit: (event, endMs) => {
+        if (isRung) window.apply(event)
+        else this.#gate.push(event, endMs, window.partTargetSeconds ?? 1)
+      },
+    })
+    lane.setInit(this.#init(id, track, timescale))
+    return lane
+  }
+
+  /** The same settings again need no new init section: its URL is kept, and players keep what they have. */
+  #init(id: RenditionId, track: Track, timescale: number): string {
+    const { window, epoch } = this.#options
+    const bytes = writeInit([{ ...track, timescale }])
+    const known = window.rendition(id)
+    const knownBytes = known && window.init(id, known.init)
+    const same = known !== undefined && knownBytes !== undefined && bytes.equals(knownBytes)
+    const uri = same ? known.init : initUri(id, epoch, ++this.#inits)
+    if (!same || known.retired)
+      window.apply({ kind: 'init', rendition: id, uri, facts: factsOf(track), bytes })
+    return uri
+  }
+}

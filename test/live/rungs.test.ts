@@ -1,0 +1,204 @@
+import { describe, expect, test } from 'vitest'
+import type { Frame } from '../../server/codecs/frame.ts'
+import type { VideoTrack } from '../../server/codecs/track.ts'
+import { readPlaylist } from '../../server/formats/m3u8/read-playlist.ts'
+import { factsOf } from '../../server/live/lane-tracks.ts'
+import type { Rung, RungSink } from '../../server/live/rung.ts'
+import { changeViolations, violationsOf } from '../support/hls-conformance.ts'
+import { type LiveMedia, makeLiveMedia } from '../support/live-media.ts'
+import { answered, LiveFixture } from './live-fixture.ts'
+
+const SOURCE = await makeLiveMedia({ seconds: 12, gop: 30 })
+const SMALL = await makeLiveMedia({ seconds: 12, gop: 30, size: '160x90' })
+const TRACK = videoOf(SMALL)
+const RUNG: Rung = { id: 'v90', facts: factsOf(TRACK), bitsPerSecond: 300_000 }
+
+function videoOf(media: LiveMedia): VideoTrack {
+  const track = media.tracks.find((one) => one.kind === 'video')
+  if (track?.kind !== 'video') throw new Error('no picture')
+  return track
+}
+
+function picturesOf(media: LiveMedia): readonly Frame[] {
+  const { id } = videoOf(media)
+  return media.frames.filter((frame) => frame.trackId === id)
+}
+
+/** A packager with a ladder of one rung, whose pictures a test brings. */
+async function withLadder() {
+  const sinks: RungSink[] = []
+  const live = await LiveFixture.open({
+    startLadder: (stream, sink) => {
+      sinks.push(sink)
+      return stream.addReader({
+        onTracks: () => sink.announce([RUNG]),
+        onFrame: () => {},
+        onEnd: () => {},
+      })
+    },
+  })
+  const publisher = live.publish()
+  const sink = () => {
+    const [first] = sinks.slice(-1)
+    if (!first) throw new Error('no ladder')
+    return first
+  }
+  return { live, publisher, sink }
+}
+
+/** After each picture of the publisher the encoder's is `behind` pictures later. */
+async function send(
+  ladder: Awaited<ReturnType<typeof withLadder>>,
+  { from = 0, to = 12_000, behind = 1 },
+): Promise<void> {
+  const pictures = picturesOf(SMALL)
+  let next = pictures.findIndex(({ dts }) => dts >= from)
+  let seen = next
+  let begun = false
+  await ladder.publisher.send(SOURCE, from, to, async (frame) => {
+    if (frame.trackId !== videoOf(SOURCE).id) return
+    seen++
+    // An encoder begins with the first picture that it is given.
+    if (!begun) ladder.sink().onTrack('v90', TRACK)
+    begun = true
+    while (next <= seen - behind && pictures[next]) {
+      const picture = pictures[next++]
+      if (picture) ladder.sink().onFrame('v90', picture)
+    }
+  })
+}
+
+describe('a rung of a ladder', () => {
+  test('is in the first master playlist before its first picture is encoded', async () => {
+    const { live, publisher } = await withLadder()
+    await publisher.send(SOURCE, 0, 2000)
+    const master = readPlaylist((await live.get('/live/main/index.m3u8')).text)
+    if (master.kind !== 'multivariant') throw new Error('not a master')
+    expect(master.variants.map(({ uri }) => uri)).toEqual(['video-t12.m3u8', 'v90-t12.m3u8'])
+    const waiting = live.get('/live/main/v90-t12.m3u8')
+    expect(await answered(waiting)).toBeUndefined()
+    await live.clock.advance(6000)
+    expect((await waiting).status).toBe(503)
+  })
+
+  test('begins and ends its segments where the source does, under the same numbers', async () => {
+    const ladder = await withLadder()
+    await send(ladder, { behind: 2 })
+    const source = await ladder.live.media('video-t1.m3u8')
+    const rung = await ladder.live.media('v90-t1.m3u8')
+    expect(violationsOf(rung)).toEqual([])
+    expect(rung.segments.length).toBeGreaterThan(10)
+    for (const [i, segment] of rung.segments.entries()) {
+      const same = source.segments[i]
+      expect(segment.sequence).toBe(same?.sequence)
+      expect(segment.startedAt).toBe(same?.startedAt)
+      if (i < rung.segments.length - 1)
+        expect(segment.durationSeconds).toBeCloseTo(same?.durationSeconds ?? 0, 2)
+      const [first] = segment.parts
+      if (first && !segment.gap) expect(first.independent).toBe(true)
+    }
+  })
+
+  test('is never more than a part behind what is said of the source', async () => {
+    const ladder = await withLadder()
+    const pictures = picturesOf(SMALL)
+    let next = 0
+    const worst: number[] = []
+    await ladder.publisher.send(SOURCE, 0, 6000, async (frame) => {
+      if (frame.trackId !== videoOf(SOURCE).id) return
+      if (next === 0) ladder.sink().onTrack('v90', TRACK)
+      // Eight pictures behind: more than a part of six.
+      const due = picturesOf(SOURCE).indexOf(frame) - 8
+      for (; next <= due; next++) {
+        const picture = pictures[next]
+        if (picture) ladder.sink().onFrame('v90', picture)
+      }
+      const { window } = endsOf(ladder)
+      if (window) worst.push(window)
+    })
+    expect(worst.length).toBeGreaterThan(50)
+    expect(Math.max(...worst)).toBeLessThanOrEqual(0.21)
+  })
+
+  test('that stops holds nobody: its segments are gaps, and the source goes on', async () => {
+    const ladder = await withLadder()
+    await send(ladder, { to: 4000 })
+    ladder.sink().onLost('v90')
+    await ladder.publisher.send(SOURCE, 4000, 8000)
+    const source = await ladder.live.media('video-t1.m3u8')
+    expect(source.segments.at(-1)?.sequence).toBe(8)
+    const rung = await ladder.live.media('v90-t1.m3u8')
+    expect(violationsOf(rung)).toEqual([])
+    expect(rung.segments.filter(({ gap }) => gap).map(({ sequence }) => sequence)).toContain(6)
+    await send(ladder, { from: 8000 })
+    const after = await ladder.live.media('v90-t1.m3u8')
+    expect(violationsOf(after)).toEqual([])
+    expect(after.segments.at(-1)).toMatchObject({ gap: false, sequence: 12 })
+    expect(changeViolations(rung, after)).toEqual([])
+  })
+
+  test('that is late without saying so is waited for once, for one part', async () => {
+    const ladder = await withLadder()
+    await send(ladder, { to: 4000 })
+    await ladder.publisher.send(SOURCE, 4000, 8000)
+    const source = await ladder.live.media('video-t1.m3u8')
+    expect(source.segments.at(-1)?.parts.length).toBeGreaterThan(2)
+    expect(source.segments.at(-1)?.sequence).toBe(8)
+  })
+
+  test('that a ladder gives up is in no master, and its playlist sends players away', async () => {
+    const ladder = await withLadder()
+    await send(ladder, { to: 4000 })
+    ladder.sink().announce([])
+    expect((await ladder.live.get('/live/main/index.m3u8')).text).not.toContain('v90')
+    expect((await ladder.live.get('/live/main/v90-t1.m3u8')).status).toBe(404)
+  })
+
+  test('goes on in the next publish, behind a discontinuity as the source', async () => {
+    const ladder = await withLadder()
+    await send(ladder, { to: 4000 })
+    ladder.publisher.end('lost')
+    await ladder.live.clock.advance(1000)
+    await send({ ...ladder, publisher: ladder.live.publish() }, { to: 4000 })
+    for (const file of ['video-t1.m3u8', 'v90-t1.m3u8']) {
+      const playlist = await ladder.live.media(file)
+      expect(violationsOf(playlist)).toEqual([])
+      expect(playlist.segments.filter((segment) => segment.discontinuity)).toHaveLength(1)
+    }
+  })
+})
+
+/** How far the rung's end is behind the source's, in seconds. */
+function endsOf({ live }: Awaited<ReturnType<typeof withLadder>>): { window: number | undefined } {
+  const [stream] = live.packager.describe()
+  const ends = stream?.renditions.filter(({ kind }) => kind === 'video').map(({ ends: at }) => at)
+  const [source, rung] = ends ?? []
+  return { window: source && rung ? (source - rung) / 1000 : undefined }
+}
+
+describe('a publisher of several tracks', () => {
+  test('has a rendition for each, cut at the same moments', async () => {
+    const live = await LiveFixture.open()
+    const second = { ...TRACK, id: 3 }
+    const sound = SOURCE.tracks.find(({ kind }) => kind === 'audio')
+    if (!sound) throw new Error('no sound')
+    const german = { ...sound, id: 4, language: 'de' }
+    const frames = [
+      ...SOURCE.frames,
+      ...picturesOf(SMALL).map((frame) => ({ ...frame, trackId: 3 })),
+      ...SOURCE.frames
+        .filter(({ trackId }) => trackId === sound.id)
+        .map((frame) => ({ ...frame, trackId: 4 })),
+    ].sort((a, b) => a.dts - b.dts)
+    const media = { tracks: [...SOURCE.tracks, second, german], frames }
+    await live.publish().send(media, 0, 6000)
+    const master = readPlaylist((await live.get('/live/main/index.m3u8')).text)
+    if (master.kind !== 'multivariant') throw new Error('not a master')
+    expect(master.variants.map(({ uri }) => uri)).toEqual(['video-t1.m3u8', 'video2-t1.m3u8'])
+    for (const file of ['video2-t1.m3u8', 'audio-t1.m3u8', 'audio2-t1.m3u8']) {
+      const playlist = await live.media(file)
+      expect(violationsOf(playlist)).toEqual([])
+      expect(playlist.segments.at(-1)?.sequence).toBe(6)
+    }
+  })
+})
