@@ -5,7 +5,7 @@ import { type ErrorCode, ERRORS, NearcastError } from '../lib/errors.ts'
 import { type LiveResource, type MediaPlaylistName, readLiveAddress } from './address.ts'
 import { isReached, isTooFarAhead, readDirectives } from './directives.ts'
 import { type Rendered, WindowPlaylists } from './playlists.ts'
-import { nextPart, type Part, type Rendition } from './segment.ts'
+import { hintedEpoch, nextPart, type Part, type Rendition } from './segment.ts'
 import type { LiveWindow } from './window.ts'
 
 /** Gives the window of a live stream; undefined when nobody sends it. May change while a request waits. */
@@ -76,7 +76,9 @@ class Answer {
 
   async #mediaPlaylist(name: MediaPlaylistName): Promise<OriginMessage> {
     const directives = readDirectives(this.#request.query)
-    if (directives.kind === 'bad') return failure('bad-request', directives.reason)
+    // B.1: it will never be right.
+    if (directives.kind === 'bad')
+      return failure('bad-request', directives.reason, keptFor(4 * name.target))
     let window = await this.#playableWindow(name.rendition)
     if (!window) return this.#notLive()
     let rendition = window.rendition(name.rendition)
@@ -128,22 +130,31 @@ class Answer {
       rendition.segments.findLast((s) => s.sequence === sequence && s.epoch === epoch)
     const segment = find()
     if (index === undefined) {
-      if (!segment || segment.open || segment.gap) return this.#gone(`segment ${sequence}`)
+      if (!segment || segment.open || segment.gap)
+        return this.#gone(`segment ${sequence}`, sequence < nextPart(rendition).sequence)
       return this.#whole(window, rendition, segment.parts)
     }
     const part = segment?.parts[index]
     if (part) return this.#whole(window, rendition, [part])
+    const isHinted = (w: LiveWindow, r: Rendition | undefined) => {
+      if (!r || r.retired || w.ended || hintedEpoch(w, r) !== epoch) return false
+      const next = nextPart(r)
+      return next.sequence === sequence && next.index === index
+    }
+    if (isHinted(window, rendition)) {
+      // §6.2.6: no byte of a hinted part before all of it can go; another part came instead: 404.
+      const over = await this.#until(
+        window,
+        3000 * (window.currentTarget ?? 1),
+        (w) => !isHinted(w, w.rendition(id)),
+      )
+      const came = find()?.parts[index]
+      if (came) return this.#whole(window, rendition, [came])
+      if (!over) return failure('unavailable', `part ${sequence}.${index} did not come`)
+    }
     const next = nextPart(rendition)
-    const hinted = next.sequence === sequence && next.index === index && !window.ended
-    if (!hinted) return this.#gone(`part ${sequence}.${index}`)
-    // §6.2.6: no byte of a hinted part before all of it can go; another part came instead: 404.
-    await this.#until(window, 3000 * (window.currentTarget ?? 1), (w) => {
-      const r = w.rendition(id)
-      const now = r && nextPart(r)
-      return w.ended || !now || now.sequence !== sequence || now.index !== index
-    })
-    const came = find()?.parts[index]
-    return came ? this.#whole(window, rendition, [came]) : this.#gone(`part ${sequence}.${index}`)
+    const isPast = sequence < next.sequence || (sequence === next.sequence && index < next.index)
+    return this.#gone(`part ${sequence}.${index}`, isPast)
   }
 
   /** In a replica that was just opened, media of older segments is named before it is there. */
@@ -223,10 +234,13 @@ class Answer {
     return failure('stream-not-live', `nobody is sending ${this.#name}`)
   }
 
-  #gone(what: string): OriginMessage {
-    return this.#deps.find(this.#name)
-      ? failure('not-found', `stream ${this.#name} has no ${what} (any more)`)
-      : this.#notLive()
+  /** `isPast`: it can't come any more. */
+  #gone(what: string, isPast = false): OriginMessage {
+    const window = this.#deps.find(this.#name)
+    if (!window) return this.#notLive()
+    // B.1
+    const more = isPast ? keptFor(window.currentTarget ?? 1) : {}
+    return failure('not-found', `stream ${this.#name} has no ${what} (any more)`, more)
   }
 }
 
@@ -249,7 +263,12 @@ function playlists(window: LiveWindow): WindowPlaylists {
   return known
 }
 
-/** Errors under `/live` are never kept: the next second may know better. */
+/** For caches of others; our edges keep nothing of `/live`. */
+function keptFor(seconds: number): Fields {
+  return { 'cache-control': `max-age=${seconds}` }
+}
+
+/** An error under `/live` is not kept unless `more` says so: the next second may know better. */
 export function failure(code: ErrorCode, sentence: string, more: Fields = {}): OriginMessage {
   const body = Buffer.from(JSON.stringify({ code, message: sentence }))
   return message(ERRORS[code][0], body, {
@@ -281,11 +300,14 @@ function lengthOf(body: Body): number {
   return body.reduce((length, bytes) => length + bytes.length, 0)
 }
 
-/** RFC 9110 §12.5.3: gzip is named and its weight is not 0. */
+/** RFC 9110 §12.5.3: gzip is named, or a star and gzip is not, and its weight is not 0. */
 function acceptsGzip(headers: Fields): boolean {
-  return listMembers(fieldLine(headers, 'accept-encoding')).some((member) => {
-    const [coding, ...parameters] = member.toLowerCase().split(';')
+  let star = false
+  for (const member of listMembers(fieldLine(headers, 'accept-encoding'))) {
+    const [coding = '', ...parameters] = member.toLowerCase().split(';')
     const refused = parameters.some((parameter) => /^\s*q\s*=\s*0(\.0{0,3})?\s*$/.test(parameter))
-    return (coding?.trim() === 'gzip' || coding?.trim() === 'x-gzip') && !refused
-  })
+    if (/^\s*(x-)?gzip\s*$/.test(coding)) return !refused
+    if (coding.trim() === '*') star = !refused
+  }
+  return star
 }

@@ -73,7 +73,7 @@ export function isTooFarAhead(
   const lastComplete = last.open ? last.sequence - 1 : last.sequence
   if (until.sequence > lastComplete + 2) return true
   if (until.part === undefined) return false
-  const limit = partTargetSeconds < 1 ? Math.ceil(3 / partTargetSeconds) : 3
+  const limit = partTargetSeconds < 1 ? 3 / partTargetSeconds : 3
   if (until.sequence === last.sequence && last.open)
     return until.part - (last.parts.length - 1) > limit
   return until.sequence > last.sequence && until.part + 1 > limit

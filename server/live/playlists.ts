@@ -16,7 +16,14 @@ import {
   partUri,
   segmentUri,
 } from './address.ts'
-import { firstListed, gapPartCount, nextPart, type Rendition, type Segment } from './segment.ts'
+import {
+  firstListed,
+  gapPartCount,
+  hintedEpoch,
+  nextPart,
+  type Rendition,
+  type Segment,
+} from './segment.ts'
 import type { LiveWindow } from './window.ts'
 
 /** Rendered once for each version of the window, however many ask. */
@@ -39,7 +46,9 @@ export class Rendered {
   }
 }
 
-const VERSION = 9
+/** §8, §6.2.1: no higher than what is in it needs: EXT-X-MAP, and EXT-X-SKIP. */
+const VERSION = 6
+const DELTA_VERSION = 9
 
 /** The playlists of one window, kept for as long as they are true. */
 export class WindowPlaylists {
@@ -108,7 +117,7 @@ class MediaView {
     const listed = this.#listed(rendition)
     const [first] = listed
     const recent = this.#recentFrom(listed)
-    let text = this.#head(rendition, listed)
+    let text = this.#head(rendition, listed, VERSION)
     // The first segment listed names its init section, whatever stood before it once.
     if (first && recent > 0) text += this.#segmentText(rendition, first, false, true)
     text += this.#oldText(rendition, listed, recent)
@@ -124,7 +133,7 @@ class MediaView {
       return this.#full
     }
     const recent = Math.max(this.#recentFrom(listed), skipped)
-    let text = this.#head(rendition, listed) + writeSkip(skipped)
+    let text = this.#head(rendition, listed, DELTA_VERSION) + writeSkip(skipped)
     for (let i = skipped; i < recent; i++) {
       const segment = listed[i]
       // §6.2.5.1: what is not skipped stays, and a MAP in force is in force still; said again it can't be missed.
@@ -134,9 +143,14 @@ class MediaView {
   }
 
   #listed(rendition: Rendition): readonly Segment[] {
+    return rendition.segments.slice(firstListed(rendition.segments, this.#listedSeconds))
+  }
+
+  get #listedSeconds(): number {
     const { windowSeconds, dvrSeconds } = this.#window
     const seconds = this.#name.span === 'dvr' ? Math.max(dvrSeconds, windowSeconds) : windowSeconds
-    return rendition.segments.slice(firstListed(rendition.segments, seconds))
+    // §6.2.2: no segment goes that would leave less than three target durations.
+    return Math.max(seconds, 3 * this.#target)
   }
 
   /** §6.2.2: parts further than three target durations from the end are listed no longer. */
@@ -145,11 +159,11 @@ class MediaView {
     return listed.length - Math.max(1, countWithin(listed, 3 * this.#target, 'start'))
   }
 
-  #head(rendition: Rendition, listed: readonly Segment[]): string {
+  #head(rendition: Rendition, listed: readonly Segment[], version: number): string {
     const first = listed[0]
     const partTargetSeconds = this.#window.partTargetSeconds ?? 1
     return writePlaylistHead({
-      version: VERSION,
+      version,
       targetDurationSeconds: this.#target,
       mediaSequence: first?.sequence ?? nextPart(rendition).sequence,
       discontinuitySequence: first
@@ -167,9 +181,7 @@ class MediaView {
   /** §4.4.3.8: at least six target durations; not offered where nothing lies beyond, nor after the end (§6.2.5.1). */
   #skipsUntil(): number | undefined {
     const until = 6 * this.#target
-    const { ended, windowSeconds, dvrSeconds } = this.#window
-    const seconds = this.#name.span === 'dvr' ? Math.max(dvrSeconds, windowSeconds) : windowSeconds
-    return ended || until >= seconds ? undefined : until
+    return this.#window.ended || until >= this.#listedSeconds ? undefined : until
   }
 
   /** The segments between the first one and those with parts. */
@@ -244,7 +256,7 @@ class MediaView {
     // B.1: always a hint while live; one for the init section too when the next part needs another.
     if (last && !last.open && last.init !== rendition.init)
       text += writePreloadHint('MAP', rendition.init)
-    const epoch = last?.open ? last.epoch : this.#window.epoch
+    const epoch = hintedEpoch(this.#window, rendition)
     text += writePreloadHint('PART', partUri(rendition.id, epoch, next.sequence, next.index))
     return text + this.#reports(rendition)
   }

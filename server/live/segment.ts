@@ -58,6 +58,12 @@ export function nextPart(rendition: Rendition): { sequence: number; index: numbe
     : { sequence: last.sequence + 1, index: 0 }
 }
 
+/** What the name of that part begins with. */
+export function hintedEpoch(window: { readonly epoch: string }, rendition: Rendition): string {
+  const last = rendition.segments.at(-1)
+  return last?.open ? last.epoch : window.epoch
+}
+
 /** Parts that are listed as missing of a segment that is a gap: none longer than the target; 0 for another segment. */
 export function gapPartCount(segment: Segment, partTargetSeconds: number): number {
   return segment.gap

@@ -71,7 +71,11 @@ function renditionEvents(
   isLate: IsLate,
 ): readonly WindowEvent[] {
   const { id, facts } = rendition
-  const segments = rendition.segments.slice(firstListed(rendition.segments, window.windowSeconds))
+  const seconds = Math.max(
+    window.windowSeconds,
+    3 * Math.max(window.targetFloor, ...window.targets),
+  )
+  const segments = rendition.segments.slice(firstListed(rendition.segments, seconds))
   const events: WindowEvent[] = []
   const { bitsPerSecond } = rendition
   if (bitsPerSecond > 0) events.push({ kind: 'announce', rendition: id, facts, bitsPerSecond })

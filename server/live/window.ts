@@ -356,7 +356,8 @@ export class LiveWindow {
    * more the length of the main one; of the rewind window, for that long too.
    */
   #evict(rendition: MutableRendition): void {
-    const keepSeconds = Math.max(this.windowSeconds, this.dvrSeconds) + this.windowSeconds
+    const listed = Math.max(this.windowSeconds, 3 * Math.max(this.targetFloor, ...this.targets))
+    const keepSeconds = Math.max(listed, this.dvrSeconds) + this.windowSeconds
     this.#forget(rendition, firstListed(rendition.segments, keepSeconds))
   }
 

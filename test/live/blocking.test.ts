@@ -57,8 +57,9 @@ describe('a blocking reload (rfc8216bis §6.2.5.2)', () => {
     const { live } = await running()
     const bad = [
       '_HLS_msn=11',
-      '_HLS_msn=9&_HLS_part=16',
-      '_HLS_msn=10&_HLS_part=15',
+      // The Advance Part Limit is 3 / 0.202: 14.85 parts.
+      '_HLS_msn=9&_HLS_part=15',
+      '_HLS_msn=10&_HLS_part=14',
       '_HLS_part=0',
       '_HLS_msn=-1',
       '_HLS_msn=',
@@ -71,7 +72,7 @@ describe('a blocking reload (rfc8216bis §6.2.5.2)', () => {
       expect(answer?.status, query).toBe(400)
       expect(JSON.parse(answer?.text ?? '{}')).toMatchObject({ code: 'bad-request' })
     }
-    for (const query of ['_HLS_msn=10', '_HLS_msn=9&_HLS_part=15', '_HLS_msn=10&_HLS_part=14'])
+    for (const query of ['_HLS_msn=10', '_HLS_msn=9&_HLS_part=14', '_HLS_msn=10&_HLS_part=13'])
       expect(await answered(live.get(`${VIDEO}?${query}`)), query).toBeUndefined()
   })
 
@@ -153,7 +154,8 @@ describe('a delta update (rfc8216bis §6.2.5.1)', () => {
     for (const skip of ['YES', 'v2']) {
       const delta = readMedia(await live.get(`${VIDEO}?_HLS_skip=${skip}`))
       expect(delta.skippedSegments).toBeGreaterThan(10)
-      expect(delta.version).toBeGreaterThanOrEqual(9)
+      // §8
+      expect([full.version, delta.version]).toEqual([6, 9])
       expect(delta.mediaSequence).toBe(full.mediaSequence)
       expect(delta.segments).toEqual(full.segments.slice(delta.skippedSegments))
       const kept = delta.segments.reduce((sum, segment) => sum + segment.durationSeconds, 0)
@@ -206,6 +208,24 @@ describe('a hinted part (rfc8216bis §6.2.6)', () => {
     const lost = live.get(`/live/main/${next?.['URI']}`)
     await live.publish().send(MEDIA, 0, 500)
     expect((await lost).status).toBe(404)
+  })
+
+  test('that is still to come after three target durations is 503', async () => {
+    const { live } = await running()
+    const [hint] = (await live.media('video-t1.m3u8')).preloadHints
+    const answer = live.get(`/live/main/${hint?.['URI']}`)
+    await live.clock.advance(2999)
+    expect(await answered(answer)).toBeUndefined()
+    await live.clock.advance(2)
+    expect((await answer).status).toBe(503)
+    expect((await answer).headers['cache-control']).toBe('no-store')
+  })
+
+  test('of another publish than the one that sends is not waited for', async () => {
+    const { live } = await running()
+    const [hint] = (await live.media('video-t1.m3u8')).preloadHints
+    const other = hint?.['URI']?.replace(/^[^/]+/, 'other')
+    expect((await answered(live.get(`/live/main/${other}`)))?.status).toBe(404)
   })
 
   test('other than the next one is not waited for', async () => {

@@ -149,6 +149,18 @@ describe('the playlists of a running stream', () => {
   })
 })
 
+test('a playlist is never shorter than three target durations, however short its window (§6.2.2)', async () => {
+  const live = await LiveFixture.open({ windowSeconds: 4 })
+  await live.publish().send(await makeLiveMedia({ seconds: 20, gop: 30 }))
+  const secondsOf = async (file: string) => {
+    const { segments, mediaSequence } = await live.media(file)
+    expect(mediaSequence, file).toBe(segments[0]?.sequence)
+    return segments.reduce((sum, segment) => sum + segment.durationSeconds, 0)
+  }
+  expect(await secondsOf('video-t1.m3u8')).toBeLessThan(6)
+  expect(await secondsOf('video-t12.m3u8')).toBeGreaterThan(19)
+})
+
 describe('the multivariant playlist', () => {
   test('says what was measured: codecs, size, frame rate, bits', async () => {
     const live = await LiveFixture.open({ windowSeconds: 10 })
@@ -176,6 +188,18 @@ describe('an answer', () => {
     const live = await start()
     const plain = await live.get('/live/main/video-t1.m3u8', { 'accept-encoding': 'gzip;q=0, br' })
     const gzip = await live.get('/live/main/video-t1.m3u8', { 'accept-encoding': 'br, gzip' })
+    // RFC 9110 §12.5.3: what is not named is what the star says.
+    for (const [accepted, coding] of [
+      ['*', 'gzip'],
+      ['*;q=0', undefined],
+      ['gzip;q=0, *', undefined],
+      ['br, *;q=0, gzip', 'gzip'],
+    ]) {
+      const { headers } = await live.get('/live/main/video-t1.m3u8', {
+        'accept-encoding': accepted ?? '',
+      })
+      expect(headers['content-encoding'], accepted).toBe(coding)
+    }
     expect(plain.headers['content-encoding']).toBeUndefined()
     expect(gzip.headers['content-encoding']).toBe('gzip')
     expect(gzip.headers['vary']).toBe('accept-encoding')
@@ -183,7 +207,7 @@ describe('an answer', () => {
     expect(gzip.body.length).toBeLessThan(plain.body.length / 2)
   })
 
-  test('carries the lifetimes of Appendix B.1, and none when it is an error', async () => {
+  test('carries the lifetimes of Appendix B.1, an error only where it stays one', async () => {
     const live = await start()
     const get = async (path: string) => (await live.get(path)).headers['cache-control']
     expect(await get('/live/main/video-t12.m3u8')).toBe('max-age=6')
@@ -193,6 +217,12 @@ describe('an answer', () => {
     expect(await get('/live/main/video-t12.m3u8?_HLS_msn=99')).toBe('no-store')
     expect(await get('/live/nobody/index.m3u8')).toBe('no-store')
     expect(await get('/live/main/none.m3u8')).toBe('no-store')
+    // What can't become right by waiting: 4 target durations of a blocking playlist, 1 of media.
+    expect(await get('/live/main/video-t12.m3u8?_HLS_part=1')).toBe('max-age=48')
+    expect(await get('/live/main/video-t12.m3u8?_HLS_msn=x')).toBe('max-age=48')
+    const past = segments.find((one) => one.uri && one.parts.length > 0)?.uri
+    expect(await get(`/live/main/${past?.replace('.m4s', '.99.m4s')}`)).toBe('max-age=1')
+    expect(await get(`/live/main/${past?.replace(/-\d+\.m4s/, '-999.m4s')}`)).toBe('no-store')
   })
 
   test('for a segment is the bytes of its parts, the same ones', async () => {
