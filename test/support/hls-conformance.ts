@@ -29,7 +29,14 @@ export function violationsOf(playlist: ReadMedia): readonly string[] {
   need(skip === undefined || Number(skip) >= 6 * target, `§4.4.3.8 CAN-SKIP-UNTIL ${skip}`)
   const partHints = playlist.preloadHints.filter((hint) => hint['TYPE'] === 'PART')
   need(partHints.length === (playlist.endList ? 0 : 1), `B.1 ${partHints.length} part hints`)
-  need(playlist.skippedSegments === 0 || playlist.version >= 9, '§8 EXT-X-SKIP needs version 9')
+  // §6.2.1: no higher than needed; MAP needs 6, SKIP 9, a SKIP of date ranges 10.
+  const version = playlist.skippedSegments > 0 ? 9 : 6
+  need(playlist.version === version, `§8 version ${playlist.version}, not ${version}`)
+  const whole = segments.reduce((sum, segment) => sum + segment.durationSeconds, 0)
+  need(
+    playlist.mediaSequence === 0 || playlist.skippedSegments > 0 || whole >= 3 * target - ROUNDING,
+    `§6.2.2 a playlist of ${whole} s`,
+  )
   wrong.push(...datingViolations(segments))
   wrong.push(...partRangeViolations(playlist))
   return wrong
@@ -110,4 +117,43 @@ export function changeViolations(before: ReadMedia, after: ReadMedia): readonly 
     )
   }
   return wrong
+}
+
+/** What is wrong with a delta update for a client that has `before`, beside the whole playlist of the same moment (§6.2.5.1). */
+export function deltaViolations(
+  before: ReadMedia,
+  delta: ReadMedia,
+  whole: ReadMedia,
+): readonly string[] {
+  const wrong: string[] = []
+  const until = Number(whole.serverControl['CAN-SKIP-UNTIL'])
+  let distance = 0
+  for (const { sequence, durationSeconds } of whole.segments.toReversed()) {
+    const isSkipped = sequence < delta.mediaSequence + delta.skippedSegments
+    if (isSkipped && distance <= until) wrong.push(`§6.2.5.1 segment ${sequence} is skipped`)
+    if (!isSkipped && distance > until && sequence >= delta.mediaSequence)
+      wrong.push(`§6.2.5.1 segment ${sequence} is not skipped`)
+    distance += durationSeconds
+  }
+  // One of the two may have been written a part later.
+  if (lastOf(delta) !== lastOf(whole)) return wrong
+  const skipped = before.segments.filter(
+    ({ sequence }) =>
+      sequence >= delta.mediaSequence && sequence < delta.mediaSequence + delta.skippedSegments,
+  )
+  const merged = [...skipped.map((segment) => ({ ...segment, parts: [] })), ...delta.segments]
+  if (JSON.stringify(merged) !== JSON.stringify(whole.segments))
+    wrong.push('§6.3.7 a delta and what was before are not the whole playlist')
+  for (const key of [
+    'discontinuitySequence',
+    'targetDurationSeconds',
+    'partTargetSeconds',
+  ] as const)
+    if (delta[key] !== whole[key]) wrong.push(`§6.2.5.1 another ${key} in a delta`)
+  return wrong
+}
+
+function lastOf({ segments }: ReadMedia): string {
+  const last = segments.at(-1)
+  return `${last?.uri} ${last?.parts.at(-1)?.uri}`
 }
