@@ -41,12 +41,14 @@ const LIMITS = {
   connections: 2000,
   handshakeMs: 10_000,
   idleMs: 30_000,
-  silentMs: 15_000,
+  silentMs: 10_000,
   stalledMs: 10_000,
   queue: { bytes: 16 * 1024 * 1024, mediaMs: 5000 },
 } as const satisfies SessionLimits & { connections: number }
 
 const CHECK_MS = 1000
+/** A publisher without frames for so long keeps nobody out. */
+const HOLDS_MS = 2000
 
 /** Listens for RTMP publishers and players; throws `port-taken`. */
 export async function startRtmpListener(deps: RtmpListenerDeps): Promise<RtmpListener> {
@@ -71,7 +73,8 @@ export async function startRtmpListener(deps: RtmpListenerDeps): Promise<RtmpLis
       clock,
       publisherOf: (name) => {
         for (const session of sessions.values()) {
-          if (session.isPublishing(name)) return session.address
+          // Half-open, it holds nothing against an encoder that comes back by another way.
+          if (session.isPublishing(name) && session.silentMs < HOLDS_MS) return session.address
         }
         return undefined
       },

@@ -36,7 +36,7 @@ export interface SessionLimits {
   readonly handshakeMs: number
   /** From the handshake, or the end of a stream, to publish or play. */
   readonly idleMs: number
-  /** Encoders send sound each 21 ms; after so long without a byte the line is dead and viewers should know. */
+  /** Encoders send sound each 21 ms; after so long without a frame, whatever else comes, the publisher is lost. */
   readonly silentMs: number
   /** A player whose socket took nothing for so long is cut. */
   readonly stalledMs: number
@@ -47,7 +47,7 @@ export interface SessionLimits {
 export function overdue(
   state: SessionState,
   limits: SessionLimits,
-  since: { readonly stateMs: number; readonly bytesMs: number; readonly stalledMs: number },
+  since: { readonly stateMs: number; readonly frameMs: number; readonly stalledMs: number },
 ): string | undefined {
   switch (state) {
     case 'handshake':
@@ -55,7 +55,7 @@ export function overdue(
     case 'idle':
       return since.stateMs >= limits.idleMs ? 'neither published nor played' : undefined
     case 'publishing':
-      return since.bytesMs >= limits.silentMs ? 'the publisher fell silent' : undefined
+      return since.frameMs >= limits.silentMs ? 'the publisher fell silent' : undefined
     case 'playing':
     case 'paused':
       return since.stalledMs >= limits.stalledMs ? 'the player stopped reading' : undefined

@@ -72,7 +72,7 @@ export class RtmpSession {
   readonly #queue: PlayerQueue
   #state: SessionState = 'handshake'
   #stateSince: number
-  #lastBytes: number
+  #lastFrame: number
   #bytesIn = 0
   #app: string | undefined
   #agent = ''
@@ -90,7 +90,7 @@ export class RtmpSession {
     this.#log = deps.log.with({ session: id, remote: this.#remote })
     this.#connectedAt = deps.clock.now()
     this.#stateSince = deps.clock.monotonic()
-    this.#lastBytes = this.#stateSince
+    this.#lastFrame = this.#stateSince
     this.#connection = new RtmpConnection({
       write: (bytes) => this.#write(bytes),
       onHandshake: () => this.#to('idle', 'handshake done'),
@@ -130,17 +130,21 @@ export class RtmpSession {
   isPublishing(name: string): boolean {
     return this.#state === 'publishing' && this.#name === name
   }
+  /** Since the last frame it published. */
+  get silentMs(): number {
+    return this.#deps.clock.monotonic() - this.#lastFrame
+  }
 
   /** Called each second: closes what is past its deadline. `lateMs`, in which the process stood still, is nobody's silence. */
   check(lateMs = 0): void {
     this.#countDrops()
     const now = this.#deps.clock.monotonic()
     this.#stateSince = Math.min(now, this.#stateSince + lateMs)
-    this.#lastBytes = Math.min(now, this.#lastBytes + lateMs)
+    this.#lastFrame = Math.min(now, this.#lastFrame + lateMs)
     this.#queue.discount(lateMs)
     const reason = overdue(this.#state, this.#deps.limits, {
       stateMs: now - this.#stateSince,
-      bytesMs: now - this.#lastBytes,
+      frameMs: now - this.#lastFrame,
       stalledMs: this.#queue.stalledMs(),
     })
     if (reason !== undefined) this.close(reason)
@@ -174,7 +178,6 @@ export class RtmpSession {
     this.#deps.counters.bytesIn.add(bytes.length)
     // Bytes of a client that was refused are taken off the wire, so that it can read why, and dropped.
     if (this.#state === 'closed') return
-    this.#lastBytes = this.#deps.clock.monotonic()
     try {
       this.#connection.push(bytes)
     } catch (error) {
@@ -279,6 +282,7 @@ export class RtmpSession {
       return
     }
     this.#name = verdict.name
+    this.#lastFrame = this.#deps.clock.monotonic()
     const stream = this.#deps.registry.publish(verdict.name, {
       description: `rtmp ${this.#remote}`,
       cut: (reason) => this.#cut(reason),
@@ -288,7 +292,10 @@ export class RtmpSession {
       stream,
       reader: new FlvReader({
         onTracks: (tracks) => stream.setTracks(tracks),
-        onFrame: (frame) => stream.write(frame),
+        onFrame: (frame) => {
+          this.#lastFrame = this.#deps.clock.monotonic()
+          stream.write(frame)
+        },
       }),
     }
     this.#to('publishing', this.#agent)

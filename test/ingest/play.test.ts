@@ -223,7 +223,10 @@ describe('a player that stops reading', () => {
     }
     await good.until(() => good.media().length === 2 + sent - 1)
     expect(sessions().filter((session) => session.state === 'playing')).toHaveLength(2)
-    await clock.advance(11_000)
+    await clock.advance(9000)
+    publisher.send(8, SOUND, 9000)
+    await eventually(() => watched[0]?.frames.length === sent + 1)
+    await clock.advance(2000)
     expect(sessions().filter((session) => session.state === 'playing')).toHaveLength(1)
     expect(watched[0]?.end).toBeUndefined()
     stuck.close()

@@ -218,15 +218,37 @@ describe('deadlines', () => {
     await client.untilClosed()
   })
 
-  test('a publisher silent for 15 s is lost', async () => {
+  test('a publisher without a frame for 10 s is lost, whatever else it sends', async () => {
     const clock = new FakeClock()
-    const { port, watched } = await start({ clock })
+    const { port, watched, sessions } = await start({ clock })
     const client = await RtmpClient.publishing(port, KEY)
-    await clock.advance(14_000)
+    sendHeaders(client)
+    client.send(9, picture(true))
+    await eventually(() => watched[0]?.frames.length === 1)
+    await clock.advance(9000)
+    const before = sessions()[0]?.bytesIn ?? 0
+    client.command('FCPublish', 7, null, 'x')
+    await client.until(() => client.commands().some(([, transaction]) => transaction === 7))
+    expect(sessions()[0]?.bytesIn).toBeGreaterThan(before)
     expect(watched[0]?.end).toBeUndefined()
     await clock.advance(1000)
     expect(watched[0]?.end).toBe('lost')
     await client.untilClosed()
+  })
+
+  test('a half-open publisher keeps nobody out, not even whom it displaced', async () => {
+    const clock = new FakeClock()
+    const { port, watched } = await start({ clock, host: '0.0.0.0' })
+    const home = await RtmpClient.publishing(port, KEY)
+    const phone = await RtmpClient.publishing(port, KEY, '::1')
+    expect(watched[0]?.end).toBe('replaced')
+    await home.untilClosed()
+    await clock.advance(2500)
+    const again = await RtmpClient.publishing(port, KEY)
+    expect(watched).toHaveLength(3)
+    expect(watched[1]?.end).toBe('replaced')
+    again.close()
+    await phone.untilClosed()
   })
 
   test('time in which the server itself was stopped is no silence', async () => {
@@ -236,7 +258,7 @@ describe('deadlines', () => {
     await clock.advance(5000)
     await clock.standStill(3_600_000)
     expect(watched[0]?.end).toBeUndefined()
-    await clock.advance(8000)
+    await clock.advance(3000)
     expect(watched[0]?.end).toBeUndefined()
     await clock.advance(1000)
     expect(watched[0]?.end).toBe('lost')

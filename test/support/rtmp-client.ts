@@ -43,16 +43,16 @@ export class RtmpClient {
   }
 
   /** Connected, hands shaken, `connect` answered. */
-  static async connected(port: number, app = 'live'): Promise<RtmpClient> {
-    const client = await RtmpClient.open(port)
+  static async connected(port: number, app = 'live', host = '127.0.0.1'): Promise<RtmpClient> {
+    const client = await RtmpClient.open(port, { host })
     client.greet()
     client.command('connect', 1, { app, flashVer: 'test', tcUrl: `rtmp://127.0.0.1/${app}` })
     await client.until(() => client.has('_result'))
     return client
   }
 
-  static async publishing(port: number, key: string): Promise<RtmpClient> {
-    const client = await RtmpClient.connected(port)
+  static async publishing(port: number, key: string, host?: string): Promise<RtmpClient> {
+    const client = await RtmpClient.connected(port, 'live', host)
     client.command('createStream', 2, null)
     client.command('publish', 3, null, key, 'live')
     await client.until(() => client.closed || client.statuses().length > 0)
