@@ -1,12 +1,16 @@
+import type { Clock } from '../lib/clock.ts'
 import { type Follower, FrameQueue, type RawFrame } from './follower.ts'
 import type { Lane } from './lane.ts'
 import type { AudioGrid } from './lane-tracks.ts'
 import { SampleClock } from './sample-clock.ts'
+import { StillStamps } from './still-stamps.ts'
 
 /** Audio this far from the lead is on another timeline (one encoder clock has jumped, the other not yet). */
 const ASTRAY_MS = 2000
-/** After so many the audio's own timeline is believed: about two seconds of AAC. */
-const ASTRAY_MAX = 100
+/** After so many that nothing of the lead's time follows, the audio's own timeline is believed: half a second of AAC. */
+const ASTRAY_MAX = 24
+/** A hole up to this long is filled; a longer one is no slip of a clock. */
+const FILLED_MAX_MS = 2000
 const QUEUE_MOST = { frames: 512, bytes: 4 * 1024 * 1024 }
 
 /** Audio beside a picture: it is held until the picture has got to its time, so that both are cut at the same moments. */
@@ -15,14 +19,19 @@ export class AudioFollower implements Follower {
   readonly #clock: SampleClock
   readonly #frameSamples: number
   readonly #queue = new FrameQueue(QUEUE_MOST)
+  readonly #stamps = new StillStamps()
+  readonly #now: Clock
+  readonly #silence: Uint8Array | undefined
   #offsetMs: number | undefined
   /** What the audio's timestamps are off from the picture's when they never meet. */
   #shiftMs = 0
-  #astray = 0
   #leadMs = 0
 
-  constructor(lane: Lane, grid: AudioGrid) {
+  /** `silence`: a frame that is heard as nothing; without one holes stay. */
+  constructor(lane: Lane, grid: AudioGrid, clock: Clock, silence: Uint8Array | undefined) {
     this.lane = lane
+    this.#now = clock
+    this.#silence = silence
     this.#clock = new SampleClock(grid.rate, grid.frameSamples)
     this.#frameSamples = grid.frameSamples
   }
@@ -35,11 +44,11 @@ export class AudioFollower implements Follower {
     this.#offsetMs = offsetMs
     this.#leadMs = startMs
     this.#clock.reset()
-    this.#astray = 0
   }
 
   take(frame: RawFrame): void {
-    this.#queue.push(frame)
+    const rawMs = this.#stamps.mend(frame.rawMs, this.#now.monotonic())
+    this.#queue.push({ ...frame, rawMs })
     this.#drain()
   }
 
@@ -59,32 +68,55 @@ export class AudioFollower implements Follower {
     for (;;) {
       const next = this.#queue.first
       if (!next) return
-      const ms = next.rawMs + this.#offsetMs + this.#shiftMs
-      const ahead = ms - this.#leadMs
+      const ahead = this.#aheadMs(next)
       if (Math.abs(ahead) > ASTRAY_MS) {
-        this.#queue.shift()
-        if (++this.#astray > ASTRAY_MAX) this.#believe(ahead)
+        if (!this.#judgeAstray()) return
         continue
       }
       if (ahead > 0) return
       this.#queue.shift()
-      this.#astray = 0
-      this.#place(ms, next.data)
+      this.#place(this.#leadMs + ahead, next.data)
     }
   }
 
-  #place(ms: number, data: Uint8Array): void {
-    const dts = this.#clock.place(ms)
-    if (dts === undefined) return
-    this.lane.push(
-      { dts, duration: this.#frameSamples, compositionOffset: 0, key: true, data },
-      this.#frameSamples,
-    )
+  #aheadMs({ rawMs }: RawFrame): number {
+    return rawMs + (this.#offsetMs ?? 0) + this.#shiftMs - this.#leadMs
   }
 
-  #believe(aheadMs: number): void {
-    this.#shiftMs -= aheadMs
-    this.#astray = 0
-    this.#clock.reset()
+  /** The first frame that waits is astray: a slip, or are all behind it, too? False: too few have come to tell. */
+  #judgeAstray(): boolean {
+    const newest = this.#queue.last
+    if (!newest) return false
+    const ahead = this.#aheadMs(newest)
+    if (Math.abs(ahead) <= ASTRAY_MS) {
+      this.#queue.shift()
+      return true
+    }
+    if (this.#queue.length < ASTRAY_MAX) return false
+    this.#shiftMs -= ahead
+    while (this.#queue.first && Math.abs(this.#aheadMs(this.#queue.first)) > ASTRAY_MS)
+      this.#queue.shift()
+    return true
+  }
+
+  #place(ms: number, data: Uint8Array): void {
+    const next = this.#clock.next
+    const dts = this.#clock.place(ms)
+    if (dts === undefined) return
+    if (this.#silence && next !== undefined) this.#fill(next, dts, this.#silence)
+    this.#push(dts, data)
+  }
+
+  /** A hole would show as a segment that begins late (rfc8216bis §4.4.4.6) and as a player's jump. */
+  #fill(from: number, to: number, silence: Uint8Array): void {
+    const { timescale } = this.lane
+    if (((to - from) * 1000) / timescale > FILLED_MAX_MS) return
+    for (let dts = from; dts + this.#frameSamples <= to; dts += this.#frameSamples)
+      this.#push(dts, silence)
+  }
+
+  #push(dts: number, data: Uint8Array): void {
+    const duration = this.#frameSamples
+    this.lane.push({ dts, duration, compositionOffset: 0, key: true, data }, duration)
   }
 }

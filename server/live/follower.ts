@@ -37,6 +37,12 @@ export class FrameQueue {
   get first(): RawFrame | undefined {
     return this.#frames[0]
   }
+  get last(): RawFrame | undefined {
+    return this.#frames.at(-1)
+  }
+  get length(): number {
+    return this.#frames.length
+  }
 
   push(frame: RawFrame): void {
     this.#frames.push(frame)

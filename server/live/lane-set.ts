@@ -1,4 +1,5 @@
 import type { Frame } from '../codecs/frame.ts'
+import { silentFrame } from '../codecs/silence.ts'
 import type { AudioTrack, Track, VideoTrack } from '../codecs/track.ts'
 import { writeInit } from '../formats/isobmff/write-init.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -178,7 +179,9 @@ export class LaneSet {
 
   #followAudio(track: AudioTrack): void {
     const grid = audioGrid(track)
-    this.#follow(track, new AudioFollower(this.#laneOf(track, grid.rate, false), grid))
+    const lane = this.#laneOf(track, grid.rate, false)
+    const { clock } = this.#options
+    this.#follow(track, new AudioFollower(lane, grid, clock, silentFrame(track)))
   }
 
   /** A rung whose encoder is there only now begins in the segment that is open. */

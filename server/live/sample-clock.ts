@@ -1,4 +1,4 @@
-/** A drift that stays above this is followed; below it is the jitter of millisecond timestamps and of encoders. */
+/** A drift that stays above this and a frame is followed; below it is the jitter of millisecond timestamps and of encoders. */
 const DRIFT_MS = 15
 /** One timestamp this far off is a hole or a repeat, not jitter. */
 const HOLE_MS = 60
@@ -18,6 +18,11 @@ export class SampleClock {
     this.#frameSamples = frameSamples
   }
 
+  /** Where the next frame begins unless its stamp says otherwise; undefined before the first. */
+  get next(): number | undefined {
+    return this.#next
+  }
+
   /** Decode time of a frame stamped `ms`; undefined when its time is taken already and the frame must go. */
   place(ms: number): number | undefined {
     const stamped = (ms * this.#rate) / 1000
@@ -26,10 +31,11 @@ export class SampleClock {
     this.#drift += (off - this.#drift) / 32
     const hole = Math.abs(off) > this.#ticks(HOLE_MS)
     const correction = hole ? off : this.#drift
-    if (hole || Math.abs(this.#drift) > this.#ticks(DRIFT_MS)) {
+    if (hole || Math.abs(this.#drift) > Math.max(this.#ticks(DRIFT_MS), this.#frameSamples)) {
       this.#drift = 0
       if (correction < 0) return undefined
-      this.#next += Math.round(correction)
+      // Whole frames, which silence can fill.
+      this.#next += Math.round(correction / this.#frameSamples) * this.#frameSamples
     }
     const dts = this.#next
     this.#next += this.#frameSamples

@@ -11,6 +11,7 @@ import { choosePartTarget } from './part-target.ts'
 import type { RungSink } from './rung.ts'
 import { SampleClock } from './sample-clock.ts'
 import { SegmentTargets } from './segment-targets.ts'
+import { StillStamps } from './still-stamps.ts'
 import { WallClock } from './wall-clock.ts'
 import type { LiveWindow } from './window.ts'
 
@@ -28,6 +29,8 @@ export interface SegmenterOptions {
 
 /** A picture shown this long after it is decoded is a broken timestamp. */
 const REORDER_MAX_MS = 10_000
+/** How long a picture is shown that no other follows. */
+const LONE_FRAME_SECONDS = 0.04
 /** The segments of one number never hold more: the window's bound works on whole segments. */
 const SEGMENT_BYTES_MAX = 48 * 1024 * 1024
 
@@ -45,6 +48,7 @@ export class Segmenter {
   readonly #targets: SegmentTargets
   readonly #timeline = new LeadTimeline()
   readonly #lanes: LaneSet
+  #stamps = new StillStamps()
   #chosen: Chosen = { videos: [], audios: [] }
   #leadClock: SampleClock | undefined
   #waitingForKey = true
@@ -167,6 +171,7 @@ export class Segmenter {
   #makeLanes(): void {
     this.#leadClock = undefined
     this.#typicalTicks = 0
+    this.#stamps = new StillStamps()
     this.#lanes.open(this.#chosen)
     const [audio] = this.#chosen.audios
     if (!this.#hasPicture && audio) {
@@ -180,10 +185,11 @@ export class Segmenter {
   #takeVideo(frame: Frame, track: VideoTrack): void {
     const lead = this.#lead
     if (!lead) return
-    const rawMs = (frame.dts * 1000) / track.timescale
+    const stampMs = (frame.dts * 1000) / track.timescale
+    const mendedMs = this.#stamps.mend(stampMs, this.#options.clock.monotonic())
     const offsetMs = ((frame.pts - frame.dts) * 1000) / track.timescale
     const reorderMs = Math.abs(offsetMs) > REORDER_MAX_MS ? 0 : offsetMs
-    this.#checkJump(rawMs)
+    const rawMs = this.#goOn(mendedMs, frame.key)
     if (this.#waitingForKey) {
       if (!frame.key) return
       this.#anchor(rawMs)
@@ -226,11 +232,12 @@ export class Segmenter {
     if (!lead.fresh) this.#cut(lead, dts)
   }
 
-  #takeLeadAudio(ms: number, data: Uint8Array): void {
+  #takeLeadAudio(stampMs: number, data: Uint8Array): void {
     const lead = this.#lead
     const clock = this.#leadClock
     if (!lead || !clock) return
-    this.#checkJump(ms)
+    const mendedMs = this.#stamps.mend(stampMs, this.#options.clock.monotonic())
+    const ms = this.#goOn(mendedMs, true)
     if (this.#waitingForKey) {
       clock.reset()
       this.#anchor(ms)
@@ -324,10 +331,19 @@ export class Segmenter {
     this.#lanes.cut(cut)
   }
 
-  #checkJump(rawMs: number): void {
-    if (this.#waitingForKey) return
-    const jump = this.#timeline.jump(rawMs, this.#typicalSeconds * 1000)
-    if (jump !== undefined) this.#break(`time jumped by ${Math.round(jump)} ms`)
+  /** The time of a frame; where it does not follow from those before, another timeline begins. */
+  #goOn(rawMs: number, key: boolean): number {
+    if (this.#waitingForKey) return rawMs
+    const frameMs = this.#typicalSeconds * 1000
+    const jump = this.#timeline.jump(rawMs, frameMs)
+    if (jump !== undefined) {
+      const slippedTo = this.#timeline.slip(rawMs, key, frameMs)
+      if (slippedTo !== undefined) return slippedTo
+      this.#break(`time jumped by ${Math.round(jump)} ms`)
+    } else if (key && this.#wall.isBehind(this.#options.clock.now())) {
+      this.#break('time fell behind the clock')
+    }
+    return rawMs
   }
 
   /** What follows does not continue what was: it begins with a key frame behind a discontinuity. */
@@ -341,7 +357,7 @@ export class Segmenter {
   #closeAll(): void {
     const lead = this.#lead
     if (!lead || this.#waitingForKey) return
-    const typical = Math.max(1, Math.round(this.#typicalTicks))
+    const typical = Math.round(this.#typicalTicks || LONE_FRAME_SECONDS * lead.timescale)
     const endDts = this.#held
       ? this.#held.dts + typical
       : Math.round(((this.#timeline.lastMs + this.#timeline.offsetMs) * lead.timescale) / 1000)

@@ -1,11 +1,15 @@
 /** rfc8216bis §6.2.1 wants dates that players of several renditions can go by: they move smoothly or not at all. */
 const SLEW_MS = 1
+/** Dates this far behind the clock are wrong ones, when the line was not just slow for a moment. */
+const BEHIND_MS = 2000
+const BEHIND_FOR_MS = 5000
 
 /** Turns times of a window's timeline into dates, and follows the machine's clock by at most 1 ms a segment. */
 export class WallClock {
   readonly #bornAt: number
   #skewMs = 0
   #leastLateMs: number | undefined
+  #behindSince: number | undefined
 
   constructor(bornAt: number) {
     this.#bornAt = bornAt
@@ -15,6 +19,13 @@ export class WallClock {
   observe(now: number, ms: number): void {
     const late = now - this.#bornAt - ms
     if (this.#leastLateMs === undefined || late < this.#leastLateMs) this.#leastLateMs = late
+    if (late - this.#skewMs <= BEHIND_MS) this.#behindSince = undefined
+    else this.#behindSince ??= now
+  }
+
+  /** The publisher's time has stopped for a while, or runs too slowly: it must begin anew. */
+  isBehind(now: number): boolean {
+    return this.#behindSince !== undefined && now - this.#behindSince > BEHIND_FOR_MS
   }
 
   at(ms: number): number {
@@ -31,5 +42,6 @@ export class WallClock {
 
   anchor(): void {
     this.#leastLateMs = undefined
+    this.#behindSince = undefined
   }
 }
