@@ -1,16 +1,20 @@
+import { Entries } from './entries.ts'
 import { Generation, type GenerationOptions, type Room } from './generation.ts'
 import type { Source } from './fill.ts'
 import { Memory } from './memory.ts'
+import { Packed, PACKED_BODY_MAX } from './packed.ts'
+import type { Shortage } from './sieve.ts'
 import type { Slice } from './slice.ts'
-import { type ObjectFacts, objectCost, StoredObject, type StoredFields } from './stored-object.ts'
 import {
-  type AnswerName,
-  chunksOf,
-  type Resting,
-  type RestingAnswer,
-  type SliceRun,
-} from './tier/resting.ts'
-import { sameNames, variantOf } from './variant.ts'
+  type ObjectFacts,
+  objectCost,
+  objectOf,
+  StoredObject,
+  type StoredFields,
+} from './stored-object.ts'
+import { chunksOf, type Resting, type RestingAnswer } from './tier/resting.ts'
+import { Tiers } from './tiers.ts'
+import { variantOf } from './variant.ts'
 
 export interface CacheOptions {
   /** Bound of all bytes held, bookkeeping included. */
@@ -29,45 +33,38 @@ export interface CacheStats {
   /** Shared by name; generations of one object are not counted. */
   readonly sharedGenerations: number
   readonly evictions: number
+  /** Answers packed in memory beside the hot ones, and what of `bytes` they take. */
+  readonly packedRecords: number
+  readonly packedBytes: number
+  readonly packedIndexBytes: number
   /** Bytes of the files of the disk tier, and its records; 0 without one. */
   readonly diskBytes: number
   readonly diskRecords: number
 }
 
 const SLICE_BYTES = 1024 * 1024
-/** Longest body without a strong etag that rests, since it is read back whole… */
-const WHOLE_BYTES_MAX = 8 * 1024 * 1024
-/** …and that is written again for newer facts. */
-const REWRITTEN_BYTES_MAX = 1024 * 1024
-/** Answers kept of one key by the request fields that Vary names; the oldest goes. */
-const VARIANTS_MAX = 32
-
-interface Entry {
-  /** Lower-case names of request fields that choose the variant, sorted. */
-  readonly vary: readonly string[]
-  readonly variants: Map<string, StoredObject>
-}
 
 /**
  * The store: Object ⊃ Generation ⊃ Slice. Objects hold what was said of a URL (freshness, 304 and invalidation touch only them);
- * generations hold immutable bytes and are shared by name. What is being read is in memory, under one byte bound that holds while filling;
- * what rests is in the tier below, and comes back by `recall`.
+ * generations hold immutable bytes and are shared by name. What is being read is hot: objects under one byte bound that holds while
+ * filling. Small answers that fall out are packed under the same bound and come back at once; what rests below comes back by `recall`.
  */
 export class Cache implements Room {
   readonly sliceBytes: number
+  readonly #packed: Packed
   readonly #memory: Memory
   readonly #resting: Resting | undefined
-  readonly #entries = new Map<string, Entry>()
+  readonly #tiers: Tiers
+  readonly #entries = new Entries()
   readonly #generations = new Map<string, Generation>()
-  /** Objects whose bytes are in no slices that rest, by their generation: what rests is the whole. */
-  readonly #wholes = new WeakMap<Generation, StoredObject>()
-  #objects = 0
 
-  constructor(options: CacheOptions) {
-    this.#memory = new Memory(options.memoryBytes)
-    this.#resting = options.resting
-    const largest = Math.max(1024, Math.floor(options.memoryBytes / 8))
-    this.sliceBytes = Math.min(options.sliceBytes ?? SLICE_BYTES, largest)
+  constructor({ memoryBytes, resting, sliceBytes = SLICE_BYTES }: CacheOptions) {
+    const largest = Math.max(1024, Math.floor(memoryBytes / 8))
+    this.sliceBytes = Math.min(sliceBytes, largest)
+    this.#packed = new Packed(memoryBytes)
+    this.#memory = new Memory(memoryBytes, this.#packed)
+    this.#resting = resting
+    this.#tiers = new Tiers(this.#packed, resting, this.sliceBytes)
   }
 
   get bytes(): number {
@@ -78,27 +75,32 @@ export class Cache implements Room {
     return {
       bytes: this.bytes,
       memoryBytes: this.#memory.bytesMax,
-      keys: this.#entries.size,
-      objects: this.#objects,
+      keys: this.#entries.keys,
+      objects: this.#entries.objects,
       sharedGenerations: this.#generations.size,
       evictions: this.#memory.evictions,
+      packedRecords: this.#packed.records,
+      packedBytes: this.#packed.bytes,
+      packedIndexBytes: this.#packed.indexBytes,
       diskBytes: this.#resting?.stats.bytes ?? 0,
       diskRecords: this.#resting?.stats.records ?? 0,
     }
   }
 
   /** Every answer held hot. Others may come and go between two of them. */
-  *each(): Generator<StoredObject, void, undefined> {
-    for (const { variants } of this.#entries.values()) yield* variants.values()
+  each(): Generator<StoredObject, void, undefined> {
+    return this.#entries.all()
+  }
+
+  /** Every answer that is packed and not hot, and the bytes of its body. */
+  eachPacked(): Generator<{ readonly facts: ObjectFacts; readonly bytes: number }> {
+    return this.#packed.all(({ key, variant }) => this.#entries.get(key, variant) !== undefined)
   }
 
   /** The answer stored for this key and these request fields, fresh or not. */
   find(key: string, requestFields: StoredFields): StoredObject | undefined {
-    const entry = this.#entries.get(key)
-    if (!entry) return undefined
-    const variant = entry.vary.length === 0 ? '' : variantOf(entry.vary, requestFields)
-    const object = entry.variants.get(variant)
-    if (!object) return undefined
+    const object = this.#entries.find(key, requestFields)
+    if (!object) return this.#unpack(key, requestFields)
     if (object.generation.usable) {
       object.visited = true
       return object
@@ -132,16 +134,16 @@ export class Cache implements Room {
   ): StoredObject {
     const names = [...new Set(vary.map((name) => name.toLowerCase()))].sort()
     const object = this.#keep(key, names, requestFields, facts, generation)
-    if (this.#resting) this.#rest(this.#resting, object, names)
+    this.#tiers.stored(object)
     return object
   }
 
   /** What it holds is not to be found any more, here or in the tiers below. */
   remove(victim: StoredObject | Slice): void {
     if (victim instanceof StoredObject) {
-      const present = this.#entries.get(victim.key)?.variants.get(victim.variant)
+      const present = this.#entries.get(victim.key, victim.variant)
       // What came in its place since is somebody else's.
-      if (!present || present === victim) this.#resting?.forget(this.#nameOf(victim))
+      if (!present || present === victim) this.#tiers.forget(victim)
       this.#drop(victim)
       return
     }
@@ -181,31 +183,19 @@ export class Cache implements Room {
     slice.queue?.resize(slice, cost)
     this.#memory.wake()
     // A small body rests at once; of others, what is read again.
-    const small = generation.size !== undefined && generation.size <= this.sliceBytes
-    if (small) this.wanted(generation, slice)
+    const { size = Number.POSITIVE_INFINITY } = generation
+    if (size <= this.sliceBytes) this.wanted(generation, slice)
+    if (size <= PACKED_BODY_MAX && generation.object) this.#memory.freshen(slice)
   }
 
   wanted(generation: Generation, slice: Slice): void {
-    const resting = this.#resting
     // What is on probation is made into something else that is kept.
-    if (!resting || this.#memory.onProbation(slice)) return
-    const run = this.#runOf(generation)
-    if (!run) {
-      const whole = this.#wholes.get(generation)
-      if (whole?.rests && !resting.visit(this.#nameOf(whole)))
-        this.#restWhole(resting, whole, WHOLE_BYTES_MAX)
-      return
-    }
-    if (slice.start % run.sliceBytes !== 0) return
-    if (slice.filled < run.sliceBytes && slice.end < run.size) return
-    resting.keepSlice(run, slice.start, slice.bytes.subarray(0, slice.filled))
+    if (!this.#memory.onProbation(slice)) this.#tiers.wanted(generation, slice)
   }
 
   filled(generation: Generation): void {
-    const object = this.#resting && this.#wholes.get(generation)
-    const found = object && this.#entries.get(object.key)?.variants.get(object.variant) === object
-    if (found && !object.rests && this.#resting)
-      this.#restWhole(this.#resting, object, WHOLE_BYTES_MAX)
+    const object = objectOf(generation)
+    if (object && this.#entries.has(object)) this.#tiers.filled(object)
   }
 
   sourceOf(
@@ -214,10 +204,7 @@ export class Cache implements Room {
     end: number,
     origin: Source,
   ): { readonly source: Source; readonly end: number } {
-    const run = this.#resting && this.#runOf(generation)
-    return run && this.#resting
-      ? this.#resting.sourceOf(run, start, end, origin)
-      : { source: origin, end }
+    return this.#tiers.sourceOf(generation, start, end, origin)
   }
 
   /** True when all these bytes of the generation shared under this name are here or rest below. */
@@ -234,87 +221,103 @@ export class Cache implements Room {
     this.#memory.wake()
   }
 
+  leaving(generation: Generation, of: Shortage): void {
+    const object = objectOf(generation)
+    if (!object || generation.objects !== 1 || !this.#entries.has(object)) return
+    // Without the slice nobody can be given it: the object goes too.
+    if (this.#tiers.pack(object, of, this.#memory) || !generation.rangeable) this.#drop(object)
+  }
+
   emptied(generation: Generation): void {
     const { id } = generation
     if (id !== undefined && this.#generations.get(id) === generation) this.#generations.delete(id)
   }
 
-  objectEvicted(object: StoredObject): void {
-    const entry = this.#entries.get(object.key)
-    if (entry?.variants.get(object.variant) === object) {
-      entry.variants.delete(object.variant)
-      if (entry.variants.size === 0) this.#entries.delete(object.key)
-      this.#objects--
-      object.generation.released()
-    }
+  objectEvicted(object: StoredObject, of: Shortage): void {
+    if (!this.#entries.has(object)) return
+    this.#tiers.pack(object, of, this.#memory)
+    this.#drop(object)
+  }
+
+  objectTold(object: StoredObject): void {
+    if (object.passing && !this.#entries.get(object.key, object.variant)) this.#settleIn(object)
   }
 
   objectRefreshed(object: StoredObject): void {
-    object.queue?.resize(object, objectCost(object))
+    const { key, variant, facts } = object
+    if (object.passing) this.#settleIn(object)
+    object.queue?.resize(object, objectCost(key, variant, facts))
     this.admit(0, true)
-    if (!this.#resting) return
-    if (this.#entries.get(object.key)?.variants.get(object.variant) !== object) return
-    const whole = this.#wholes.get(object.generation) === object
-    if (!whole) this.#rest(this.#resting, object, this.#nameOf(object).vary)
-    else this.#restWhole(this.#resting, object, REWRITTEN_BYTES_MAX)
+    if (this.#entries.has(object)) this.#tiers.refreshed(object)
   }
 
   #keep(
     key: string,
-    names: readonly string[],
+    vary: readonly string[],
     requestFields: StoredFields,
     facts: ObjectFacts,
     generation: Generation,
   ): StoredObject {
-    const variant = variantOf(names, requestFields)
-    const entry = this.#entryFor(key, names)
-    const former = entry.variants.get(variant)
-    const object = new StoredObject(this, key, variant, facts, generation)
+    const variant = variantOf(vary, requestFields)
+    const object = new StoredObject(this, { key, vary, variant }, facts, generation)
     generation.objects++
-    entry.variants.set(variant, object)
-    this.#objects++
-    if (former) this.#replaced(former)
-    for (const oldest of entry.variants.values()) {
-      if (entry.variants.size <= VARIANTS_MAX) break
-      this.#drop(oldest)
-    }
-    const cost = objectCost(object)
+    generation.object = object
+    this.#put(object)
+    const cost = objectCost(key, variant, facts)
     if (this.admit(cost, true)) this.#memory.insert(object, cost, false)
-    else this.objectEvicted(object)
+    else this.#drop(object)
     return object
+  }
+
+  #put(object: StoredObject): void {
+    for (const lost of this.#entries.put(object)) {
+      lost.queue?.remove(lost)
+      lost.generation.released(lost)
+      this.#memory.wake()
+    }
   }
 
   /** Takes an object out of memory. */
   #drop(object: StoredObject): void {
     object.queue?.remove(object)
-    this.objectEvicted(object)
+    if (this.#entries.remove(object)) object.generation.released(object)
     this.#memory.wake()
   }
 
-  /** Gives a new answer to the tiers below: now when its bytes are in slices of their own, else when all are here. */
-  #rest(resting: Resting, object: StoredObject, vary: readonly string[]): void {
-    const { key, variant, generation, facts } = object
-    const { id, etag, size, rangeable } = generation
-    const name = { key, vary, variant }
-    if (facts.failure) return resting.forget(name)
-    if (!rangeable || etag === undefined || size === undefined) {
-      resting.forget(name)
-      this.#wholes.set(generation, object)
-      return
+  /** A packed answer: hot when it is asked for again and again, else for the one who asks. */
+  #unpack(key: string, requestFields: StoredFields): StoredObject | undefined {
+    const answer = this.#packed.answer(key, (vary) => variantOf(vary, requestFields))
+    if (!answer) return undefined
+    const { again, bytes, body, facts, vary } = answer
+    if (again || body.length > PACKED_BODY_MAX) {
+      const object = this.#restore(key, requestFields, answer)
+      if (object) object.packed = true
+      return object
     }
-    generation.restName ??= id ?? `${key}\n${variant}\n${etag}`
-    const bytes = { kind: 'slices', name: generation.restName, id, etag, size } as const
-    resting.keep(name, facts, bytes, [])
+    const rangeable = bytes.kind === 'slices'
+    const generation = this.ownGeneration({ etag: bytes.etag, size: body.length, rangeable })
+    if (rangeable) generation.restName = bytes.name
+    generation.show(body)
+    const name = { key, vary, variant: variantOf(vary, requestFields) }
+    const object = new StoredObject(this, name, facts, generation)
+    generation.objects = 1
+    generation.object = object
+    object.passing = true
+    object.packed = true
+    object.rests = true
+    return object
   }
 
-  #restWhole(resting: Resting, object: StoredObject, bytesMax: number): void {
-    const { generation, facts } = object
-    const { size = Number.POSITIVE_INFINITY, etag } = generation
-    const body = size <= bytesMax ? generation.whole(size) : undefined
-    const name = this.#nameOf(object)
-    object.rests = body !== undefined
-    if (body) resting.keep(name, facts, { kind: 'whole', etag }, body)
-    else resting.forget(name)
+  /** Makes an object that was made for one who asked a hot one. */
+  #settleIn(object: StoredObject): void {
+    object.passing = false
+    const { key, variant, facts, generation } = object
+    const slice = generation.sliceAt(0)
+    const cost = objectCost(key, variant, facts)
+    if (!this.admit(cost + (slice?.memory ?? 0), true)) return
+    this.#put(object)
+    this.#memory.insert(object, cost, false)
+    if (slice) this.#memory.insert(slice, slice.memory, false)
   }
 
   async #recall(
@@ -325,58 +328,55 @@ export class Cache implements Room {
     const answer = await resting.answer(key, (vary) => variantOf(vary, requestFields))
     // Somebody else's, or the origin's, may have come meanwhile.
     const present = this.find(key, requestFields)
-    if (present || !answer) return present
-    const generation = this.#generationFor(answer)
-    const object = this.#keep(key, answer.vary, requestFields, answer.facts, generation)
-    object.rests = true
-    if (answer.bytes.kind === 'whole') this.#wholes.set(generation, object)
-    return object
+    return present ?? (answer && this.#restore(key, requestFields, answer))
   }
 
-  #generationFor({ bytes, body }: RestingAnswer): Generation {
-    if (bytes.kind === 'slices') {
-      const { name, id, etag, size } = bytes
-      const options = { etag, size, rangeable: true }
-      const generation =
-        id === undefined ? this.ownGeneration(options) : this.sharedGeneration(id, options)
-      generation.restName = name
-      return generation
-    }
+  /** An answer from a tier below as a hot one; undefined when there is no room for it. */
+  #restore(
+    key: string,
+    requestFields: StoredFields,
+    answer: RestingAnswer,
+  ): StoredObject | undefined {
+    const { bytes, body, facts, vary } = answer
+    const generation = this.#generationOf(answer)
+    if (bytes.kind === 'slices') generation.restName ??= bytes.name
+    const cost = objectCost(key, variantOf(vary, requestFields), facts)
+    const fits =
+      body.length <= this.sliceBytes ? generation.adopt(body, cost) : this.#refill(generation, body)
+    if (!fits) return undefined
+    const object = this.#keep(key, vary, requestFields, facts, generation)
+    object.rests = true
+    if (this.#entries.has(object) && generation.usable) return object
+    this.#drop(object)
+    return undefined
+  }
+
+  #generationOf({ bytes, body }: RestingAnswer): Generation {
     const { etag } = bytes
-    const size = body.length
-    const generation = this.ownGeneration({ etag, size, rangeable: false })
+    if (bytes.kind === 'whole')
+      return this.ownGeneration({ etag, size: body.length, rangeable: false })
+    const { id, size } = bytes
+    const options = { etag, size, rangeable: true }
+    return id === undefined ? this.ownGeneration(options) : this.sharedGeneration(id, options)
+  }
+
+  /** A whole body from below: what is read before it is in slices counts too. False when there is no room. */
+  #refill(generation: Generation, body: Buffer): boolean {
+    const { length } = body
+    const memory = this.#memory
+    if (!memory.lend(length)) return false
+    async function* lent(): AsyncGenerator<Buffer, void, undefined> {
+      try {
+        yield* chunksOf(body)
+      } finally {
+        memory.lend(-length)
+      }
+    }
     // Those who asked take their places before the hold is released.
     const hold = generation.hold()
     setImmediate(() => hold[Symbol.dispose]())
-    const run = { start: 0, body: chunksOf(body) }
-    generation.fillFrom(run, size, undefined, new AbortController())
-    return generation
-  }
-
-  #runOf({ restName, size }: Generation): SliceRun | undefined {
-    if (restName === undefined || size === undefined) return undefined
-    return { name: restName, size, sliceBytes: this.sliceBytes }
-  }
-
-  #nameOf({ key, variant }: StoredObject): AnswerName {
-    return { key, vary: this.#entries.get(key)?.vary ?? [], variant }
-  }
-
-  /** An object that another one replaced under its key. */
-  #replaced(object: StoredObject): void {
-    object.queue?.remove(object)
-    this.#objects--
-    object.generation.released()
-    this.#memory.wake()
-  }
-
-  #entryFor(key: string, vary: readonly string[]): Entry {
-    const present = this.#entries.get(key)
-    if (present && sameNames(present.vary, vary)) return present
-    // The origin names other fields now: what was chosen by the old ones can't be found any more.
-    if (present) for (const object of present.variants.values()) this.#drop(object)
-    const entry = { vary, variants: new Map<string, StoredObject>() }
-    this.#entries.set(key, entry)
-    return entry
+    const run = { start: 0, body: lent() }
+    generation.fillFrom(run, length, undefined, new AbortController())
+    return true
   }
 }

@@ -3,6 +3,7 @@ import { type Deferred, deferred } from '../lib/deferred.ts'
 import { Fill, type FillEnd, type FillOwner, type Run, type Source } from './fill.ts'
 import { type Readable, Reader } from './reader.ts'
 import { nextBoundary, runToFetch } from './run-to-fetch.ts'
+import type { Evictable, Shortage } from './sieve.ts'
 import { SLICE_OVERHEAD_BYTES, Slice, type SliceOwner } from './slice.ts'
 import { SliceGrid } from './slice-grid.ts'
 import { Waiters } from './waiters.ts'
@@ -39,6 +40,8 @@ export interface Room {
   ): { readonly source: Source; readonly end: number }
   /** A reader moved on: what lies behind it may go. */
   passed(): void
+  /** A slice is given up, and is still here. */
+  leaving(generation: Generation, of: Shortage): void
   /** The generation holds nothing any more and nobody reads it. */
   emptied(generation: Generation): void
 }
@@ -58,8 +61,9 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   readonly id: string | undefined
   readonly etag: string | undefined
   readonly rangeable: boolean
-  /** Objects that name it: kept by the cache. */
+  /** Objects that name it, and the last of them: kept by the cache. */
   objects = 0
+  object: Evictable | undefined
   /** Name under which its slices rest in the tiers below; undefined when they can't: kept by the cache. */
   restName: string | undefined
   readonly #room: Room
@@ -141,6 +145,24 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     return pieces
   }
 
+  /** Takes over all its bytes, at most a slice, unless some are here or on their way. False without room for them and `more`. */
+  adopt(bytes: Uint8Array, more: number): boolean {
+    if (bytes.length === 0 || !this.#grid.empty || this.#fills.size > 0)
+      return this.#room.admit(more, true)
+    // Copied before room is made: that may give up where they lie.
+    const slice = Slice.whole(this, Buffer.allocUnsafeSlow(bytes.length), bytes)
+    if (!this.#room.admit(slice.memory + more, true)) return false
+    this.#room.insert(slice, slice.memory, false)
+    this.#grid.add(slice)
+    return true
+  }
+
+  /** The same for one who reads them now: no bound counts them. */
+  show(bytes: Uint8Array): void {
+    const { length } = bytes
+    if (length > 0) this.#grid.add(Slice.whole(this, Buffer.allocUnsafe(length), bytes))
+  }
+
   /** Keeps fills going until released, while readers are on their way. */
   hold(): Disposable {
     this.#holds++
@@ -156,9 +178,8 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   }
 
   /**
-   * Takes over an origin request that is already answered: its bytes fill this generation up to `end`, and are read meanwhile.
-   * A run whose first byte is here already, or comes in another fill, is cancelled: no byte is fetched twice.
-   * Where it dies in its midst, `source` is asked for the rest.
+   * Takes over an origin request that is already answered: its bytes fill this generation up to `end`, and are read meanwhile. A run whose
+   * first byte is here already, or comes in another fill, is cancelled: no byte is fetched twice. Where it dies, `source` has the rest.
    */
   fillFrom(run: Run, end: number, source: Source | undefined, controller: AbortController): void {
     if (this.sliceAt(run.start) || this.#covering(run.start)) {
@@ -167,11 +188,8 @@ export class Generation implements Readable, SliceOwner, FillOwner {
       return
     }
     const limit = Math.min(end, nextBoundary(this.#grid, this.#fills, run.start))
-    this.#start(
-      new Fill(this, run.start, limit, source?.probation ?? false, controller),
-      run,
-      source,
-    )
+    const probation = source?.probation ?? false
+    this.#start(new Fill(this, run.start, limit, probation, controller), run, source)
   }
 
   /** Its bytes are not the origin's any more, or can't be had whole: waiting readers fail, nobody new begins. */
@@ -257,15 +275,17 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     this.#room.wanted(this, slice)
   }
 
-  sliceEvicted(slice: Slice): void {
+  sliceEvicted(slice: Slice, of: Shortage): void {
+    this.#room.leaving(this, of)
     this.#grid.remove(slice)
     if (!this.rangeable) this.#holed = true
     this.#sweep()
   }
 
   /** An object stopped naming it. */
-  released(): void {
+  released(object: Evictable): void {
     this.objects--
+    if (this.object === object) this.object = undefined
     this.#sweep()
   }
 
@@ -321,7 +341,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   #ended(fill: Fill, end: FillEnd): void {
     this.#fills.delete(fill)
     if (end.kind === 'ended') this.#size = fill.position
-    if (end.kind === 'failed') this.#failed(fill, asError(end.error))
+    if (end.kind === 'failed') this.#failed(fill, end.error)
     else this.#waiters.wakeFrom(fill, 0)
     const partial = end.kind === 'stopped' || end.kind === 'failed'
     if (partial && !this.rangeable)
@@ -330,7 +350,8 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     this.#sweep()
   }
 
-  #failed(fill: Fill, error: Error): void {
+  #failed(fill: Fill, cause: unknown): void {
+    const error = cause instanceof Error ? cause : new NearcastError('origin-failed', String(cause))
     if (hasCode(error, 'object-changed')) this.close(error)
     this.#waiters.fail(error, fill)
   }
@@ -376,8 +397,4 @@ export class Generation implements Readable, SliceOwner, FillOwner {
       }
     if (this.#grid.empty && (this.objects === 0 || !this.usable)) this.#room.emptied(this)
   }
-}
-
-function asError(value: unknown): Error {
-  return value instanceof Error ? value : new NearcastError('origin-failed', String(value))
 }

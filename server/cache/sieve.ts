@@ -1,3 +1,6 @@
+/** Why something is given up: there is no room for its bytes, or there are too many of its kind. */
+export type Shortage = 'bytes' | 'count'
+
 /** Something that takes part of the byte bound and can be given up. */
 export abstract class Evictable {
   /** Bytes it takes, its own bookkeeping included. Changed only by its queue. */
@@ -11,7 +14,7 @@ export abstract class Evictable {
   /** `last`: a reader is about to need it, so only when nothing else is left. */
   abstract get eviction(): 'free' | 'last' | 'never'
   /** Called once it has left its queue: lets go of the bytes. */
-  abstract evicted(): void
+  abstract evicted(of: Shortage): void
 }
 
 /**

@@ -1,4 +1,4 @@
-import { Evictable } from './sieve.ts'
+import { Evictable, type Shortage } from './sieve.ts'
 
 /** What bookkeeping of one slice costs, counted so that tiny ones can't exceed the bound. */
 export const SLICE_OVERHEAD_BYTES = 320
@@ -11,7 +11,7 @@ const READS_A_WORD = 16
 
 export interface SliceOwner {
   evictionOf(slice: Slice): 'free' | 'last' | 'never'
-  sliceEvicted(slice: Slice): void
+  sliceEvicted(slice: Slice, of: Shortage): void
   /** Read a second time, and each so many times after that. */
   sliceWanted(slice: Slice): void
 }
@@ -31,13 +31,29 @@ export class Slice extends Evictable {
   /** The first read of a slice is why it was fetched; only the next one says that it is wanted again. */
   #reads = 0
 
-  constructor(owner: SliceOwner, start: number, limit: number, lengthKnown: boolean) {
+  constructor(
+    owner: SliceOwner,
+    start: number,
+    limit: number,
+    lengthKnown: boolean,
+    bytes?: Buffer,
+  ) {
     super()
     this.#owner = owner
     this.start = start
     this.limit = limit
     const room = limit - start
-    this.bytes = Buffer.allocUnsafeSlow(lengthKnown ? room : Math.min(room, GROWTH_START_BYTES))
+    this.bytes =
+      bytes ?? Buffer.allocUnsafeSlow(lengthKnown ? room : Math.min(room, GROWTH_START_BYTES))
+  }
+
+  /** A complete one from byte 0, copied from `bytes` into `into`. */
+  static whole(owner: SliceOwner, into: Buffer, bytes: Uint8Array): Slice {
+    const slice = new Slice(owner, 0, bytes.length, true, into)
+    into.set(bytes)
+    slice.filled = bytes.length
+    slice.filling = false
+    return slice
   }
 
   /** Position behind its last byte so far. */
@@ -79,8 +95,8 @@ export class Slice extends Evictable {
     return this.filling ? 'never' : this.#owner.evictionOf(this)
   }
 
-  evicted(): void {
-    this.#owner.sliceEvicted(this)
+  evicted(of: Shortage): void {
+    this.#owner.sliceEvicted(this, of)
   }
 
   #reallocate(length: number): void {

@@ -1,6 +1,7 @@
 import type { NearcastError } from '../lib/errors.ts'
 import type { Generation } from './generation.ts'
-import { Evictable } from './sieve.ts'
+import type { AnswerName } from './tier/record-names.ts'
+import { Evictable, type Shortage } from './sieve.ts'
 
 /** Field names in lower case; a field that came several times is an array. */
 export type StoredFields = Readonly<Record<string, string | readonly string[]>>
@@ -45,35 +46,54 @@ export interface CheckedValidity {
     | { readonly kind: 'stale'; readonly since: number }
 }
 
+/** Status line and fields as they were sent last, and for what: they are kept with the object so that both go together. */
+export interface SentHead {
+  readonly facts: ObjectFacts
+  readonly age: number
+  readonly ttl: number
+  readonly status: number
+  readonly start: number
+  readonly end: number
+  readonly text: string
+}
+
 export interface ObjectOwner {
-  objectEvicted(object: StoredObject): void
+  objectEvicted(object: StoredObject, of: Shortage): void
   /** Its facts are newer ones. */
   objectRefreshed(object: StoredObject): void
+  /** What was learnt of it is to be found by others too. */
+  objectTold(object: StoredObject): void
 }
 
 /** One answer of an origin under its key and variant. A 304 replaces the facts; the bytes belong to the generation. */
 export class StoredObject extends Evictable {
   readonly key: string
+  /** Lower-case names of request fields that choose the variant, sorted. */
+  readonly vary: readonly string[]
   readonly variant: string
   readonly generation: Generation
   readonly #owner: ObjectOwner
   #facts: ObjectFacts
-  /** Until then an origin that failed is not asked again, and the stale answer is served. Milliseconds since 1970. */
-  restUntil = 0
+  #restUntil = 0
   /** It lies whole in a tier below, as it is. */
   rests = false
+  /** It lies in packed memory, as it is, if it was not given up there. */
+  packed = false
+  /** Made for one who asked, from what is packed: it is in no bound, and found by nobody else. */
+  passing = false
   checked: CheckedValidity | undefined = undefined
+  sent: SentHead | undefined = undefined
 
   constructor(
     owner: ObjectOwner,
-    key: string,
-    variant: string,
+    { key, vary, variant }: AnswerName,
     facts: ObjectFacts,
     generation: Generation,
   ) {
     super()
     this.#owner = owner
     this.key = key
+    this.vary = vary
     this.variant = variant
     this.#facts = facts
     this.generation = generation
@@ -82,11 +102,19 @@ export class StoredObject extends Evictable {
   get facts(): ObjectFacts {
     return this.#facts
   }
+  /** Until then an origin that failed is not asked again, and the stale answer is served. Milliseconds since 1970. */
+  get restUntil(): number {
+    return this.#restUntil
+  }
+  set restUntil(at: number) {
+    this.#restUntil = at
+    this.#owner.objectTold(this)
+  }
 
   /** After a 304: the same bytes, newer facts. */
   refresh(facts: ObjectFacts): void {
     this.#facts = facts
-    this.restUntil = 0
+    this.#restUntil = 0
     this.#owner.objectRefreshed(this)
   }
   /** Its bytes go first: without it nobody finds them. */
@@ -94,16 +122,21 @@ export class StoredObject extends Evictable {
     return this.generation.usable && !this.generation.empty ? 'last' : 'free'
   }
 
-  evicted(): void {
-    this.#owner.objectEvicted(this)
+  evicted(of: Shortage): void {
+    this.#owner.objectEvicted(this, of)
   }
+}
+
+/** The last object that names a generation and is held. */
+export function objectOf({ object }: Generation): StoredObject | undefined {
+  return object instanceof StoredObject ? object : undefined
 }
 
 /** Objects, their maps and header strings: measured on Node 20, rounded up. */
 const OBJECT_OVERHEAD_BYTES = 1024
 
 /** What an object takes beside its bytes: also what of its fields no viewer is sent. */
-export function objectCost({ key, variant, facts }: StoredObject): number {
+export function objectCost(key: string, variant: string, facts: ObjectFacts): number {
   let characters = (key.length + variant.length + facts.path.length) * 2
   for (const text of facts.flat) characters += text.length
   for (const [name, value] of Object.entries(facts.responseFields)) {

@@ -28,11 +28,9 @@ interface Known {
   readonly request: RequestHead
   readonly exchange: Exchange
   readonly distributions: readonly Distribution[]
-  facts: StoredObject['facts'] | undefined
-  /** What `head` was written for. */
+  /** What was said last, in seconds. */
   age: number
   ttl: number
-  head: string
 }
 
 /** Requests remembered by their bytes, and how many bytes all of them may have. */
@@ -80,19 +78,18 @@ export class FastPath {
     })
     if (decision.kind !== 'serve') return undefined
     if (decision.refresh) this.#context.flights.refresh(exchange, object)
-    if (!known) this.#remember(bytes, found)
+    // What is asked for once among millions of others would only push out what is asked for often.
+    if (!known && !object.passing) this.#remember(bytes, found)
     const age = Math.floor(decision.age)
     const ttl = Math.ceil(decision.ttlSeconds)
-    if (found.facts !== facts || found.age !== age || found.ttl !== ttl) {
-      found.facts = facts
+    if (found.age !== age || found.ttl !== ttl) {
       found.age = age
       found.ttl = ttl
-      found.head = headOf(facts.flat, { age, ttl, size, part })
       // Once a second of the same request: whoever watches on is seen, and hits cost nothing more.
       this.#context.prefetch.served(exchange, object)
     }
     return {
-      head: found.head,
+      head: headFor(object, { age, ttl, size, part }),
       object,
       status: part.status,
       start: part.start,
@@ -110,15 +107,7 @@ export class FastPath {
     const match = matchRequest({ ...request, distributions, origins: deps.origins })
     if (match.kind !== 'matched' || match.exchange.direct) return undefined
     const { exchange } = match
-    return {
-      request,
-      exchange,
-      distributions,
-      facts: undefined,
-      age: -1,
-      ttl: -1,
-      head: '',
-    }
+    return { request, exchange, distributions, age: -1, ttl: -1 }
   }
 
   #remember(bytes: string, known: Known): void {
@@ -158,15 +147,29 @@ function partOf({ headers }: RequestHead, size: number): Part | undefined {
     : undefined
 }
 
+interface Said {
+  readonly age: number
+  readonly ttl: number
+  readonly size: number
+  readonly part: Part
+}
+
+/** Written once for all who are told the same. The object keeps it: what is known of requests holds nothing of an answer that is given up. */
+function headFor(object: StoredObject, said: Said): string {
+  const { facts, sent } = object
+  const { age, ttl, part } = said
+  const { status, start, end } = part
+  const same = sent?.facts === facts && sent.age === age && sent.ttl === ttl
+  if (same && sent.status === status && sent.start === start && sent.end === end) return sent.text
+  const text = headOf(facts.flat, said)
+  object.sent = { facts, age, ttl, status, start, end, text }
+  return text
+}
+
 /** As node:http writes it, so that nobody sees which way an answer went. */
 function headOf(
   flat: readonly string[],
-  {
-    age,
-    ttl,
-    size,
-    part: { status, start, end },
-  }: { readonly age: number; readonly ttl: number; readonly size: number; readonly part: Part },
+  { age, ttl, size, part: { status, start, end } }: Said,
 ): string {
   const lines = [status === 200 ? 'HTTP/1.1 200 OK' : 'HTTP/1.1 206 Partial Content']
   for (let i = 0; i + 1 < flat.length; i += 2)

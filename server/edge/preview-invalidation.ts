@@ -1,5 +1,6 @@
 import type { Cache } from '../cache/cache.ts'
 import type { Generation } from '../cache/generation.ts'
+import type { ObjectFacts } from '../cache/stored-object.ts'
 import { InvalidationIndex } from '../distribution/invalidation-index.ts'
 import { type Changes, validityOf } from './decide.ts'
 
@@ -27,20 +28,31 @@ export async function previewInvalidation(
   let objects = 0
   let bytes = 0
   let looked = 0
-  for (const object of cache.each()) {
+  const pause = (): Promise<void> | undefined => {
     looked++
-    if (looked % AT_ONCE === 0) {
-      await new Promise<void>((resolve) => setImmediate(resolve))
-      options.signal.throwIfAborted()
-    }
-    const { facts, generation } = object
+    if (looked % AT_ONCE !== 0) return undefined
+    options.signal.throwIfAborted()
+    return new Promise((resolve) => setImmediate(resolve))
+  }
+  const takes = (facts: ObjectFacts) => {
     const { distribution, path, tags = [] } = facts
-    if (taken.check({ distribution, path, tags }, 0).kind === 'valid') continue
-    if (validityOf({ facts, restUntil: 0 }, changes()).kind === 'gone') continue
+    if (taken.check({ distribution, path, tags }, 0).kind === 'valid') return false
+    if (validityOf({ facts, restUntil: 0 }, changes()).kind === 'gone') return false
     objects++
+    if (examples.size < options.examples) examples.add(path)
+    return true
+  }
+  for (const { facts, generation } of cache.each()) {
+    const turn = pause()
+    if (turn) await turn
+    if (!takes(facts)) continue
     if (!generations.has(generation)) bytes += generation.heldBytes
     generations.add(generation)
-    if (examples.size < options.examples) examples.add(path)
+  }
+  for (const packed of cache.eachPacked()) {
+    const turn = pause()
+    if (turn) await turn
+    if (takes(packed.facts)) bytes += packed.bytes
   }
   return { objects, bytes, examples: [...examples] }
 }

@@ -67,7 +67,7 @@ function sieve(size: number): Holder {
     if (queue.size >= size) {
       const victim = queue.victim(false)
       if (victim) queue.remove(victim)
-      victim?.evicted()
+      victim?.evicted('bytes')
     }
     const entry = new Entry(name, entries)
     entries.set(name, entry)

@@ -10,6 +10,7 @@ import {
   writeAnswerMeta,
 } from './answer-meta.ts'
 import type { DiskStats, DiskStore } from './disk-store.ts'
+import { type AnswerName, answerRecord, keyRecord } from './record-names.ts'
 import type { StoredRecord } from './record.ts'
 
 /** What of a disk store is asked. */
@@ -30,13 +31,6 @@ export interface RestingAnswer {
   readonly bytes: RestingBytes
   readonly vary: readonly string[]
   readonly body: Buffer
-}
-
-/** Which answer: its key, the fields that choose among the key's answers, and what they choose. */
-export interface AnswerName {
-  readonly key: string
-  readonly vary: readonly string[]
-  readonly variant: string
 }
 
 /** The slices of a generation as they rest: under which name, how large, and in which grid. */
@@ -248,15 +242,7 @@ export async function* chunksOf(body: Buffer): AsyncGenerator<Buffer, void, unde
   if (body.length > 0) yield body
 }
 
-// Names of records: the first letter keeps the kinds apart, lengths keep parts apart that others choose.
-function keyRecord(key: string): string {
-  return `o${key}`
-}
-
-function answerRecord({ key, vary, variant }: AnswerName): string {
-  return vary.length === 0 ? keyRecord(key) : `v${JSON.stringify([key, vary, variant])}`
-}
-
+// Names of records: the first letter keeps the kinds apart (`record-names.ts` has the others).
 function pathRecord(distribution: string, path: string): string {
   return `p${distribution}\n${path}`
 }
