@@ -70,10 +70,10 @@ export function parseAvcSps(nal: Uint8Array): AvcPicture {
 const SPS_NAL_TYPE = 7
 
 /** Level 6.2 goes to 16,880 luma samples a side; more is no picture. */
-const PICTURE_SIDE_MAX = 16_384 + 512
+export const PICTURE_SIDE_MAX = 16_384 + 512
 
 /** Takes out emulation_prevention_three_byte (ITU-T H.264 §7.4.1). */
-function withoutEmulation(nal: Uint8Array): Uint8Array {
+export function withoutEmulation(nal: Uint8Array): Uint8Array {
   const out = new Uint8Array(nal.length)
   let length = 0
   let zeros = 0
@@ -220,7 +220,8 @@ function readVui(reader: BitReader): Vui {
   return { pixelAspect, frameRate, reorderDepth }
 }
 
-function readPixelAspect(reader: BitReader): readonly [number, number] {
+/** §E.2.1, table E-1; H.265 has the same. */
+export function readPixelAspect(reader: BitReader): readonly [number, number] {
   const index = reader.bits(8)
   if (index !== EXTENDED_SAR) return PIXEL_ASPECTS[index] ?? [1, 1]
   const width = reader.bits(16)

@@ -1,4 +1,6 @@
 import { NearcastError } from '../lib/errors.ts'
+import type { Picture } from './colour.ts'
+import { HEVC_SPS, parseHevcSps } from './hevc-sps.ts'
 
 /** An HEVCDecoderConfigurationRecord (ISO/IEC 14496-15 §8.3.3.1). */
 export interface HevcConfig {
@@ -7,6 +9,9 @@ export interface HevcConfig {
   readonly bitDepth: number
   /** 1 4:2:0, 2 4:2:2, 3 4:4:4. */
   readonly chromaFormat: number
+  readonly nalLengthSize: 1 | 2 | 4
+  /** Of the first SPS in the record; undefined without one. */
+  readonly picture: Picture | undefined
   /** VPS, SPS and PPS are all in the record, so that the samples need none. */
   readonly hasParameterSets: boolean
 }
@@ -20,11 +25,18 @@ export function parseHevcConfig(bytes: Uint8Array): HevcConfig {
     throw new NearcastError('media-broken', `hvcC has ${bytes.length} bytes, needs ${FIXED_LENGTH}`)
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const nalLengthSize = (view.getUint8(21) & 3) + 1
+  if (nalLengthSize === 3)
+    throw new NearcastError('media-broken', 'hvcC has NAL lengths of 3 bytes')
+  const units = parameterSets(bytes, view)
+  const sps = units.find((unit) => unit.type === HEVC_SPS)
   return {
+    nalLengthSize: nalLengthSize === 1 ? 1 : nalLengthSize === 2 ? 2 : 4,
+    picture: sps && pictureOf(sps.bytes),
     profileString: profileString(view),
     chromaFormat: view.getUint8(16) & 3,
     bitDepth: (view.getUint8(17) & 7) + 8,
-    hasParameterSets: hasParameterSets(view),
+    hasParameterSets: PARAMETER_SETS.every((type) => units.some((unit) => unit.type === type)),
   }
 }
 
@@ -49,8 +61,13 @@ function profileString(view: DataView): string {
   return parts.join('.')
 }
 
-function hasParameterSets(view: DataView): boolean {
-  const found = new Set<number>()
+interface ParameterSet {
+  readonly type: number
+  readonly bytes: Uint8Array
+}
+
+function parameterSets(bytes: Uint8Array, view: DataView): readonly ParameterSet[] {
+  const units: ParameterSet[] = []
   const arrays = view.getUint8(FIXED_LENGTH - 1)
   let position = FIXED_LENGTH
   for (let i = 0; i < arrays && position + 3 <= view.byteLength; i += 1) {
@@ -58,9 +75,20 @@ function hasParameterSets(view: DataView): boolean {
     const count = view.getUint16(position + 1)
     position += 3
     for (let unit = 0; unit < count && position + 2 <= view.byteLength; unit += 1) {
-      position += 2 + view.getUint16(position)
-      if (position <= view.byteLength) found.add(type)
+      const start = position + 2
+      position = start + view.getUint16(position)
+      if (position <= view.byteLength) units.push({ type, bytes: bytes.subarray(start, position) })
     }
   }
-  return PARAMETER_SETS.every((type) => found.has(type))
+  return units
+}
+
+/** A record whose SPS nobody can read still names its codec: stored films take their size from the container. */
+function pictureOf(sps: Uint8Array): Picture | undefined {
+  try {
+    return parseHevcSps(sps)
+  } catch (error) {
+    if (error instanceof NearcastError) return undefined
+    throw error
+  }
 }

@@ -1,3 +1,5 @@
+import type { Colour } from './colour.ts'
+
 export type VideoCodec = 'avc' | 'hevc' | 'av1' | 'vp9'
 export type AudioCodec = 'aac' | 'mp3' | 'opus' | 'flac' | 'ac3' | 'eac3'
 
@@ -8,7 +10,10 @@ interface TrackBase {
   readonly codecString: string
   /** Ticks a second of this track's frame times. */
   readonly timescale: number
-  /** The decoder configuration as its container box holds it: avcC, hvcC or av1C payload; AudioSpecificConfig for AAC. */
+  /**
+   * The decoder configuration as its container box holds it, without version and flags: the payload of avcC, hvcC, av1C,
+   * vpcC, dOps, dfLa, dac3 or dec3; AudioSpecificConfig for AAC; nothing for MP3.
+   */
   readonly config: Uint8Array
   /** BCP 47, `und` when unknown. */
   readonly language: string
@@ -24,6 +29,8 @@ export interface VideoTrack extends TrackBase {
   readonly pixelAspect: readonly [number, number]
   /** Clockwise, from the container. */
   readonly rotation: 0 | 90 | 180 | 270
+  /** Of live streams; stored films have it in a sample entry that is copied whole. */
+  readonly colour?: Colour | undefined
 }
 
 export interface AudioTrack extends TrackBase {

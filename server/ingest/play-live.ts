@@ -26,7 +26,8 @@ function startLivePlay(stream: LiveStream, output: PlayOutput): Disposable {
   let metadata: StreamMetadata = stream.metadata
   let started = false
   return stream.addReader({
-    onTracks: (now) => {
+    onTracks: (all) => {
+      const now = firstOfEachKind(all)
       tracks = new Map(now.map((track) => [track.id, track]))
       output.send(writeMetadata(STREAM_ID, describe(metadata, now)))
       for (const track of now) {
@@ -60,6 +61,12 @@ function hasVideo(tracks: ReadonlyMap<number, Track>): boolean {
   return false
 }
 
+/** Players know one picture and one sound. */
+function firstOfEachKind(tracks: readonly Track[]): readonly Track[] {
+  const first = (kind: Track['kind']) => tracks.find((track) => track.kind === kind) ?? []
+  return [first('video'), first('audio')].flat()
+}
+
 /** One encoding of each frame for all players, kept as long as the frame itself. */
 const encoded = new WeakMap<Frame, Buffer>()
 
@@ -85,8 +92,7 @@ function describe(metadata: StreamMetadata, tracks: readonly Track[]): StreamMet
   const known: Record<string, number> = {}
   for (const track of tracks) {
     const codecId = flvCodecId(track)
-    if (codecId !== undefined)
-      known[track.kind === 'video' ? 'videocodecid' : 'audiocodecid'] = codecId
+    known[track.kind === 'video' ? 'videocodecid' : 'audiocodecid'] = codecId
     if (track.kind === 'video') {
       known['width'] = track.width
       known['height'] = track.height

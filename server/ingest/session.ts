@@ -296,6 +296,8 @@ export class RtmpSession {
           this.#lastFrame = this.#deps.clock.monotonic()
           stream.write(frame)
         },
+        onTrouble: (reason) =>
+          this.#log.warn('rtmp publisher sends what is left out', { name: this.#name, reason }),
       }),
     }
     this.#to('publishing', this.#agent)

@@ -17,7 +17,9 @@ const QUEUE_MOST = { frames: 512, bytes: 4 * 1024 * 1024 }
 export class AudioFollower implements Follower {
   readonly lane: Lane
   readonly #clock: SampleClock
-  readonly #frameSamples: number
+  readonly #grid: AudioGrid
+  /** Of the latest frame: what the next one is expected to be. */
+  #frameSamples: number
   readonly #queue = new FrameQueue(QUEUE_MOST)
   readonly #stamps = new StillStamps()
   readonly #now: Clock
@@ -32,7 +34,8 @@ export class AudioFollower implements Follower {
     this.lane = lane
     this.#now = clock
     this.#silence = silence
-    this.#clock = new SampleClock(grid.rate, grid.frameSamples)
+    this.#clock = new SampleClock(grid.rate)
+    this.#grid = grid
     this.#frameSamples = grid.frameSamples
   }
 
@@ -48,6 +51,7 @@ export class AudioFollower implements Follower {
 
   take(frame: RawFrame): void {
     const rawMs = this.#stamps.mend(frame.rawMs, this.#now.monotonic())
+    this.#frameSamples = this.#grid.samplesOf(frame.data)
     this.#queue.push({ ...frame, rawMs })
     this.#drain()
   }
@@ -101,7 +105,7 @@ export class AudioFollower implements Follower {
 
   #place(ms: number, data: Uint8Array): void {
     const next = this.#clock.next
-    const dts = this.#clock.place(ms)
+    const dts = this.#clock.place(ms, this.#grid.samplesOf(data))
     if (dts === undefined) return
     if (this.#silence && next !== undefined) this.#fill(next, dts, this.#silence)
     this.#push(dts, data)
@@ -110,13 +114,13 @@ export class AudioFollower implements Follower {
   /** A hole would show as a segment that begins late (rfc8216bis §4.4.4.6) and as a player's jump. */
   #fill(from: number, to: number, silence: Uint8Array): void {
     const { timescale } = this.lane
+    const length = this.#grid.samplesOf(silence)
     if (((to - from) * 1000) / timescale > FILLED_MAX_MS) return
-    for (let dts = from; dts + this.#frameSamples <= to; dts += this.#frameSamples)
-      this.#push(dts, silence)
+    for (let dts = from; dts + length <= to; dts += length) this.#push(dts, silence)
   }
 
   #push(dts: number, data: Uint8Array): void {
-    const duration = this.#frameSamples
+    const duration = this.#grid.samplesOf(data)
     this.lane.push({ dts, duration, compositionOffset: 0, key: true, data }, duration)
   }
 }

@@ -1,4 +1,8 @@
 import { parseAudioSpecificConfig } from '../codecs/aac.ts'
+import { readEac3Frame } from '../codecs/ac3.ts'
+import { flacSamples, parseFlacConfig } from '../codecs/flac.ts'
+import { mp3Samples } from '../codecs/mp3.ts'
+import { opusSamples } from '../codecs/opus.ts'
 import type { AudioTrack, Track, VideoTrack } from '../codecs/track.ts'
 import { describeError, NearcastError } from '../lib/errors.ts'
 import type { RenditionFacts, RenditionId } from './window-event.ts'
@@ -6,32 +10,64 @@ import type { RenditionFacts, RenditionId } from './window-event.ts'
 /** Pictures on the usual grid of MPEG: milliseconds and every common frame rate are whole ticks of it. */
 export const VIDEO_TIMESCALE = 90_000
 
-/** Audio frames of one length, in samples at this rate. */
+/** How long the frames of a sound are, in samples at this rate. */
 export interface AudioGrid {
   readonly rate: number
+  /** Before a frame has come. */
   readonly frameSamples: number
+  readonly samplesOf: (data: Uint8Array) => number
 }
 
-/** Throws `media-unsupported` for a codec whose frames differ in length. */
+/** Throws `media-unsupported` for a configuration that does not tell. */
 export function audioGrid(track: AudioTrack): AudioGrid {
+  const rate = track.sampleRate
   switch (track.codec) {
     case 'aac':
       return aacGrid(track)
     case 'mp3':
-      return { rate: track.sampleRate, frameSamples: track.sampleRate < 32_000 ? 576 : 1152 }
+      return gridOf(rate, rate < 32_000 ? 576 : 1152, mp3Samples)
     case 'ac3':
+      return gridOf(rate, 1536, () => 1536)
     case 'eac3':
-      return { rate: track.sampleRate, frameSamples: 1536 }
+      return gridOf(rate, 1536, eac3Samples)
     case 'opus':
+      // Encoders change the length of their packets as they go (RFC 6716 §3.2); 20 ms is what nearly all begin with.
+      return gridOf(48_000, 960, opusSamples)
     case 'flac':
-      throw new NearcastError('media-unsupported', `live audio in ${track.codec}`)
+      return gridOf(rate, flacBlock(track), flacSamples)
+  }
+}
+
+function gridOf(
+  rate: number,
+  frameSamples: number,
+  read: (data: Uint8Array) => number | undefined,
+): AudioGrid {
+  return { rate, frameSamples, samplesOf: (data) => read(data) ?? frameSamples }
+}
+
+function eac3Samples(data: Uint8Array): number | undefined {
+  return unlessBroken(() => readEac3Frame(data).samples)
+}
+
+/** A FLAC encoder that knows its block size uses it for all frames but the last. */
+function flacBlock(track: AudioTrack): number {
+  return unlessBroken(() => parseFlacConfig(track.config).blockSamplesMax) || 4096
+}
+
+function unlessBroken(read: () => number): number | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof NearcastError) return undefined
+    throw error
   }
 }
 
 function aacGrid(track: AudioTrack): AudioGrid {
   try {
     const { sampleRate, samplesPerFrame } = parseAudioSpecificConfig(track.config)
-    return { rate: sampleRate, frameSamples: samplesPerFrame }
+    return gridOf(sampleRate, samplesPerFrame, () => samplesPerFrame)
   } catch (error) {
     throw new NearcastError('media-unsupported', `live audio: ${describeError(error)}`)
   }

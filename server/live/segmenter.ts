@@ -5,7 +5,7 @@ import { describeError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { bytesOf, type Cut, type Lane, PART_BYTES_MAX, type Sample, ticksOf } from './lane.ts'
 import { LaneSet } from './lane-set.ts'
-import { audioGrid, type Chosen, chooseTracks, sameTracks } from './lane-tracks.ts'
+import { type AudioGrid, audioGrid, type Chosen, chooseTracks, sameTracks } from './lane-tracks.ts'
 import { LeadTimeline } from './lead-timeline.ts'
 import { choosePartTarget } from './part-target.ts'
 import type { RungSink } from './rung.ts'
@@ -50,7 +50,7 @@ export class Segmenter {
   readonly #lanes: LaneSet
   #stamps = new StillStamps()
   #chosen: Chosen = { videos: [], audios: [] }
-  #leadClock: SampleClock | undefined
+  #leadSound: { readonly clock: SampleClock; readonly grid: AudioGrid } | undefined
   #waitingForKey = true
   #discontinuity: boolean
   #sequence: number
@@ -169,15 +169,15 @@ export class Segmenter {
   }
 
   #makeLanes(): void {
-    this.#leadClock = undefined
+    this.#leadSound = undefined
     this.#typicalTicks = 0
     this.#stamps = new StillStamps()
     this.#lanes.open(this.#chosen)
     const [audio] = this.#chosen.audios
     if (!this.#hasPicture && audio) {
-      const { rate, frameSamples } = audioGrid(audio)
-      this.#leadClock = new SampleClock(rate, frameSamples)
-      this.#typicalTicks = frameSamples
+      const grid = audioGrid(audio)
+      this.#leadSound = { grid, clock: new SampleClock(grid.rate) }
+      this.#typicalTicks = grid.frameSamples
     }
     if (this.#lead) this.#targets.begin(this.#hasPicture)
   }
@@ -234,8 +234,8 @@ export class Segmenter {
 
   #takeLeadAudio(stampMs: number, data: Uint8Array): void {
     const lead = this.#lead
-    const clock = this.#leadClock
-    if (!lead || !clock) return
+    if (!lead || !this.#leadSound) return
+    const { clock, grid } = this.#leadSound
     const mendedMs = this.#stamps.mend(stampMs, this.#options.clock.monotonic())
     const ms = this.#goOn(mendedMs, true)
     if (this.#waitingForKey) {
@@ -243,14 +243,15 @@ export class Segmenter {
       this.#anchor(ms)
     }
     this.#timeline.see(ms)
-    const dts = clock.place(ms + this.#timeline.offsetMs)
+    const duration = grid.samplesOf(data)
+    const dts = clock.place(ms + this.#timeline.offsetMs, duration)
     if (dts === undefined) return
     this.#wall.observe(this.#options.clock.now(), (dts * 1000) / lead.timescale)
     if (this.#waitingForKey) {
       this.#waitingForKey = false
       this.#cut(lead, dts)
     }
-    const duration = this.#typicalTicks
+    this.#typicalTicks = duration
     this.#pushLead(lead, { dts, duration, compositionOffset: 0, key: true, data })
     if (this.#window.partTargetSeconds !== undefined)
       this.#lanes.advance(((dts + duration) * 1000) / lead.timescale)

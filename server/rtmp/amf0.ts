@@ -138,8 +138,14 @@ class Amf0Reader {
   }
 }
 
-/** What this server sends: plain values and objects of them. */
-export type AmfOut = number | boolean | string | null | { readonly [name: string]: AmfOut }
+/** What this server sends: plain values, objects and strict arrays of them. */
+export type AmfOut =
+  | number
+  | boolean
+  | string
+  | null
+  | readonly AmfOut[]
+  | { readonly [name: string]: AmfOut }
 
 /** AMF0 of the values one after the other. Strings past 65,535 bytes are long strings. */
 export function writeAmf0(...values: readonly AmfOut[]): Buffer {
@@ -167,7 +173,21 @@ function writeValue(value: AmfOut, parts: Buffer[]): void {
     bytes.writeDoubleBE(value, 1)
     parts.push(bytes)
   } else if (typeof value === 'string') writeString(value, parts)
+  else if (isArray(value)) writeStrictArray(value, parts)
   else writeObject(value, parts)
+}
+
+/** Array.isArray leaves readonly arrays among the objects. */
+function isArray(value: AmfOut): value is readonly AmfOut[] {
+  return Array.isArray(value)
+}
+
+function writeStrictArray(values: readonly AmfOut[], parts: Buffer[]): void {
+  const head = Buffer.alloc(5)
+  head[0] = MARKER.strictArray
+  head.writeUInt32BE(values.length, 1)
+  parts.push(head)
+  for (const value of values) writeValue(value, parts)
 }
 
 function writeString(value: string, parts: Buffer[]): void {

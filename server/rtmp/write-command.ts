@@ -1,10 +1,27 @@
+import { AUDIO_FOUR_CC, VIDEO_FOUR_CC } from '../formats/flv/four-cc.ts'
 import { type AmfOut, writeAmf0, writeAmf0Array } from './amf0.ts'
 import { writeMessage } from './chunk-writer.ts'
 import { MESSAGE } from './messages.ts'
 
-/** The answer to `connect` (RTMP 1.0 §7.2.1.1). Only AMF0 is spoken here, whatever the peer asked for. */
+/** FourCcInfoMask: this server neither decodes nor encodes what passes through it. */
+const CAN_FORWARD = 4
+/** CapsExMask: several tracks and extended packets. It asks nobody to reconnect and keeps times to the millisecond. */
+const CAPS_EX = 0x02 | 0x04
+
+const infoMap = (fourCcs: Readonly<Record<string, string>>) =>
+  Object.fromEntries(Object.values(fourCcs).map((fourCc) => [fourCc, CAN_FORWARD]))
+
+/** The answer to `connect` (RTMP 1.0 §7.2.1.1; Enhanced RTMP v2, Enhancing NetConnection connect Command). Only AMF0 is spoken here, whatever the peer asked for. */
 export function writeConnectResult(transaction: number): Buffer {
-  const properties = { fmsVer: 'FMS/3,5,7,7009', capabilities: 31, mode: 1 }
+  const properties = {
+    fmsVer: 'FMS/3,5,7,7009',
+    capabilities: 31,
+    mode: 1,
+    fourCcList: [...Object.values(VIDEO_FOUR_CC), ...Object.values(AUDIO_FOUR_CC)],
+    videoFourCcInfoMap: infoMap(VIDEO_FOUR_CC),
+    audioFourCcInfoMap: infoMap(AUDIO_FOUR_CC),
+    capsEx: CAPS_EX,
+  }
   const information = {
     level: 'status',
     code: 'NetConnection.Connect.Success',

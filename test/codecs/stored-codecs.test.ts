@@ -20,6 +20,8 @@ it('names HEVC profiles as ISO/IEC 14496-15 §E.3 does', () => {
     chromaFormat: 1,
     bitDepth: 8,
     hasParameterSets: true,
+    nalLengthSize: 4,
+    picture: undefined,
   })
   const withoutPps = bytes(head + 'a0 0001 0002 4001 a1 0001 0002 4201')
   expect(parseHevcConfig(withoutPps).hasParameterSets).toBe(false)
@@ -48,6 +50,7 @@ it('reads what sound needs', () => {
     sampleRate: 44_100,
     channels: 2,
     bitDepth: 16,
+    blockSamplesMax: 4096,
   })
   // 48 kHz, 3/2 and the low-frequency channel.
   expect(parseAc3Config(bytes('10 3d e0'))).toEqual({ sampleRate: 48_000, channels: 6 })

@@ -123,6 +123,14 @@ const BREAKING_PUBLISHERS: readonly (readonly [string, Attack])[] = [
     (client) => client.send(VIDEO, Buffer.concat([hex('1700000000'), noise(40, 3)])),
   ],
   ['an audio header cut short', (client) => client.send(8, AUDIO_HEADER.subarray(0, 3))],
+  ['an empty video header', (client) => client.send(VIDEO, hex('1700000000'))],
+  ['an empty HEVC header', (client) => client.send(VIDEO, hex('90 68766331'))],
+  [
+    'an AV1 header of noise',
+    (client) => client.send(VIDEO, Buffer.concat([hex('9061763031'), noise(40, 4)])),
+  ],
+  ['an empty Opus header', (client) => client.send(8, hex('90 4f707573'))],
+  ['VP8, which nobody takes', (client) => client.send(VIDEO, hex('90 76703038'))],
   ['metadata of noise', (client) => client.send(18, noise(50, 5))],
   ['publish a second time', (client) => client.command('publish', 5, null, KEY, 'live')],
   ['play what it publishes', (client) => client.command('play', 5, null, 'main')],
@@ -147,6 +155,22 @@ const HARMLESS: readonly (readonly [string, Attack])[] = [
   ],
   ['messages of unknown types', (client) => client.send(99, noise(100, 1))],
   ['NAL units with lying lengths', (client) => client.send(VIDEO, hex('1701000000 ffffffff 65'))],
+  [
+    'ManyTracks with sizes that lie',
+    (client) => client.send(VIDEO, hex('a611 61766331 07 ffffff 00')),
+  ],
+  ['extensions without end', (client) => client.send(VIDEO, Buffer.alloc(4096, 0x07))],
+  ['track 255', (client) => client.send(VIDEO, hex('9601 61766331 ff 00000a 00000001 65'))],
+  [
+    'a frame of nearly 16 MiB',
+    (client) => client.send(VIDEO, picture(true, 16 * 1024 * 1024 - 64)),
+  ],
+  [
+    'a group of pictures of five minutes',
+    (client) => {
+      for (let ms = 0; ms < 300_000; ms += 40) client.send(VIDEO, picture(ms === 0, 500), ms)
+    },
+  ],
   [
     'times that jump',
     (client) => {

@@ -174,11 +174,11 @@ describe('publishing', () => {
   test('a codec this server does not take is told, and the publisher closed', async () => {
     const { port, watched } = await start()
     const client = await RtmpClient.publishing(port, KEY)
-    client.send(9, Buffer.from('9068766331', 'hex'))
+    client.send(9, Buffer.from('9076703038', 'hex'))
     await client.untilClosed()
     expect(client.statuses()[1]).toBe('NetStream.Publish.Rejected')
     const told = client.commands().at(-1)?.[3]
-    expect(told instanceof Map && told.get('description')).toMatch(/hvc1.*takes H\.264/)
+    expect(told instanceof Map && told.get('description')).toMatch(/vp08.*takes H\.264/)
     expect(watched[0]?.end).toBe('lost')
   })
 

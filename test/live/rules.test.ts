@@ -54,8 +54,8 @@ describe('the target duration', () => {
 
 describe('the sample clock', () => {
   const place = (stamps: readonly number[]) => {
-    const clock = new SampleClock(48_000, 1024)
-    return stamps.map((ms) => clock.place(ms))
+    const clock = new SampleClock(48_000)
+    return stamps.map((ms) => clock.place(ms, 1024))
   }
 
   test('gives jittery timestamps of whole milliseconds steady times', () => {
@@ -65,10 +65,10 @@ describe('the sample clock', () => {
   })
 
   test('follows an encoder whose clock is a tenth of a percent off, never 40 ms behind', () => {
-    const clock = new SampleClock(48_000, 1024)
+    const clock = new SampleClock(48_000)
     for (let i = 0; i < 20_000; i++) {
       const ms = i * (1024 / 48) * 1.001
-      const dts = clock.place(ms)
+      const dts = clock.place(ms, 1024)
       if (dts !== undefined) expect(Math.abs(dts / 48 - ms)).toBeLessThan(40)
     }
   })

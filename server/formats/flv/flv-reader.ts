@@ -1,20 +1,17 @@
-import { parseAudioSpecificConfig } from '../../codecs/aac.ts'
-import { avcNalUnits, parseAvcConfig } from '../../codecs/avc.ts'
 import type { Frame } from '../../codecs/frame.ts'
-import type { AudioTrack, Track, VideoTrack } from '../../codecs/track.ts'
+import type { Track } from '../../codecs/track.ts'
 import { NearcastError } from '../../lib/errors.ts'
-import { readAudioTag, readVideoTag } from './read-tags.ts'
+import { AudioSource } from './audio-source.ts'
+import { type FlvAudio, type FlvVideo, readAudioTag, readVideoTag } from './read-tags.ts'
+import { VideoSource } from './video-source.ts'
 
 export interface FlvSink {
   /** Whenever a decoder configuration comes or changes; unchanged tracks are the same objects. */
   onTracks(tracks: readonly Track[]): void
   onFrame(frame: Frame): void
+  /** What is left out of the stream and why, each once. */
+  onTrouble?(reason: string): void
 }
-
-/** FLV times are milliseconds, so that is all its tracks can promise. */
-const TIMESCALE = 1000
-const VIDEO_ID = 1
-const AUDIO_ID = 2
 
 /**
  * How long the first frames wait for the other track's header: OBS and ffmpeg send both headers before any frame,
@@ -24,15 +21,26 @@ const HOLD_MS = 500
 const HOLD_BYTES_MAX = 8 * 1024 * 1024
 /** What a frame costs besides its bytes: a million frames of one byte are not one megabyte. */
 const FRAME_OVERHEAD_BYTES = 256
+/** Of each kind: trackId has 256 values, and each track is a rendition. */
+const TRACKS_MAX = 8
+const TROUBLES_MAX = 16
+/** A track whose sequence ended is gone when the others go on for so long; encoders end all their tracks when they stop. */
+const ENDED_MS = 500
+
+type Kind = Track['kind']
+const TAKEN = { video: 'H.264, HEVC, AV1 and VP9', audio: 'AAC, MP3, Opus, FLAC and AC-3' } as const
 
 /**
- * Makes tracks and frames of the audio and video tags of one publisher. Video is track 1, audio track 2.
- * Throws `media-unsupported` for another codec, `media-broken` for a header nobody can decode.
+ * Makes tracks and frames of the audio and video tags of one publisher. Its video track k is track 1 + 2k, its audio track
+ * k is 2 + 2k. Throws `media-unsupported` for a first track in another codec, `media-broken` for a header nobody can decode.
  */
 export class FlvReader {
   readonly #sink: FlvSink
-  #video: { readonly track: VideoTrack; readonly nalLengthSize: 1 | 2 | 4 } | undefined
-  #audio: AudioTrack | undefined
+  readonly #videos = new Map<number, VideoSource>()
+  readonly #audios = new Map<number, AudioSource>()
+  readonly #endedAt = new Map<number, number>()
+  readonly #troubles = new Set<string>()
+  #announced: readonly Track[] = []
   #expected: { readonly video: boolean; readonly audio: boolean } | undefined
   #held: Frame[] | undefined = []
   #heldBytes = 0
@@ -43,7 +51,7 @@ export class FlvReader {
     this.#sink = sink
   }
 
-  /** Frames that came before their header or had no readable NAL units. */
+  /** Frames that came before their header or that no decoder could read. */
   get droppedFrames(): number {
     return this.#dropped
   }
@@ -55,126 +63,193 @@ export class FlvReader {
 
   /** `timestamp` is the message's, 32 bits that wrap. */
   video(timestamp: number, body: Uint8Array): void {
-    const tag = readVideoTag(body)
-    if (tag.kind === 'ignored') return
-    if (tag.kind === 'config') {
-      this.#setVideo(tag.config)
-      return
-    }
-    const dts = this.#unwrap(timestamp)
-    if (!this.#video || !holdsNalUnits(tag.data, this.#video.nalLengthSize)) {
-      this.#dropped += 1
-      return
-    }
-    this.#frame({
-      trackId: VIDEO_ID,
-      dts,
-      pts: dts + tag.compositionMs,
-      key: tag.key,
-      data: tag.data,
-    })
+    for (const packet of readVideoTag(body)) this.#takeVideo(timestamp, packet)
   }
 
   /** `timestamp` is the message's, 32 bits that wrap. */
   audio(timestamp: number, body: Uint8Array): void {
-    const tag = readAudioTag(body)
-    if (tag.kind === 'ignored') return
-    if (tag.kind === 'config') {
-      this.#setAudio(tag.config)
-      return
-    }
-    const dts = this.#unwrap(timestamp)
-    if (!this.#audio) {
-      this.#dropped += 1
-      return
-    }
-    this.#frame({ trackId: AUDIO_ID, dts, pts: dts, key: true, data: tag.data })
+    for (const packet of readAudioTag(body)) this.#takeAudio(timestamp, packet)
   }
 
-  #setVideo(bytes: Uint8Array): void {
-    if (this.#video && sameBytes(this.#video.track.config, bytes)) return
-    const config = parseAvcConfig(bytes)
-    if (this.#video) this.#releaseHeld()
-    const { width, height, pixelAspect } = config.picture
-    this.#video = {
-      nalLengthSize: config.nalLengthSize,
-      track: {
-        id: VIDEO_ID,
-        kind: 'video',
-        codec: 'avc',
-        codecString: config.codecString,
-        timescale: TIMESCALE,
-        config: Uint8Array.from(bytes),
-        language: 'und',
-        width,
-        height,
-        pixelAspect,
-        rotation: 0,
-      },
+  #takeVideo(timestamp: number, packet: FlvVideo): void {
+    switch (packet.kind) {
+      case 'config':
+      case 'frame': {
+        const source = this.#sourceOf(this.#videos, packet.index, 'video', newVideo)
+        if (!source) return
+        if (packet.kind === 'config') {
+          this.#configure(packet.index, 'video', () =>
+            source.configure(packet.codec, packet.config),
+          )
+          return
+        }
+        const dts = this.#unwrap(timestamp)
+        const data = source.take(packet.codec, packet.key, packet.data)
+        if (!data) {
+          this.#dropped += 1
+          return
+        }
+        const pts = dts + packet.compositionMs
+        const trackId = idOf('video', packet.index)
+        this.#frame({ trackId, dts, pts, key: packet.key, data })
+        return
+      }
+      case 'metadata':
+        return
+      case 'end':
+      case 'unsupported':
+      case 'broken':
+        this.#other(packet, 'video')
     }
-    this.#tracksChanged()
   }
 
-  #setAudio(bytes: Uint8Array): void {
-    if (this.#audio && sameBytes(this.#audio.config, bytes)) return
-    const config = parseAudioSpecificConfig(bytes)
-    if (this.#audio) this.#releaseHeld()
-    this.#audio = {
-      id: AUDIO_ID,
-      kind: 'audio',
-      codec: 'aac',
-      codecString: config.codecString,
-      timescale: TIMESCALE,
-      config: Uint8Array.from(bytes),
-      language: 'und',
-      sampleRate: config.sampleRate,
-      channels: config.channels,
+  #takeAudio(timestamp: number, packet: FlvAudio): void {
+    switch (packet.kind) {
+      case 'config':
+      case 'frame': {
+        const source = this.#sourceOf(this.#audios, packet.index, 'audio', newAudio)
+        if (!source) return
+        if (packet.kind === 'config') {
+          this.#configure(packet.index, 'audio', () =>
+            source.configure(packet.codec, packet.config),
+          )
+          return
+        }
+        const dts = this.#unwrap(timestamp)
+        if (!source.take(packet.codec, packet.data)) {
+          this.#dropped += 1
+          return
+        }
+        const trackId = idOf('audio', packet.index)
+        this.#frame({ trackId, dts, pts: dts, key: true, data: packet.data })
+        return
+      }
+      case 'end':
+      case 'unsupported':
+      case 'broken':
+        this.#other(packet, 'audio')
     }
+  }
+
+  #other(
+    packet: Exclude<FlvVideo, { readonly kind: 'config' | 'frame' | 'metadata' }>,
+    kind: Kind,
+  ): void {
+    switch (packet.kind) {
+      case 'end':
+        if (this.#lastMs !== undefined) this.#endedAt.set(idOf(kind, packet.index), this.#lastMs)
+        return
+      case 'unsupported': {
+        const reason = `${kind} is ${packet.what}; this server takes ${TAKEN[kind]}`
+        if (packet.index === 0) throw new NearcastError('media-unsupported', reason)
+        this.#trouble(`track ${packet.index}: ${reason}`)
+        return
+      }
+      case 'broken':
+        this.#dropped += 1
+        this.#trouble(`${kind}: ${packet.reason}`)
+        return
+    }
+  }
+
+  #configure(index: number, kind: Kind, configure: () => boolean): void {
+    this.#endedAt.delete(idOf(kind, index))
+    // Frames that wait belong to the decoder configuration they came with, not to the one that may come now.
+    const waiting = this.#held !== undefined && this.#held.length > 0
+    const had = waiting ? this.#tracks() : []
+    if (!configure()) return
+    if (waiting && had.some((track) => track.id === idOf(kind, index))) this.#release(had)
     this.#tracksChanged()
   }
 
   #tracksChanged(): void {
-    if (this.#held === undefined) {
-      this.#sink.onTracks(this.#tracks())
-    } else if (this.#video && this.#audio) {
-      this.#release()
-    }
+    if (this.#held === undefined) this.#announce(this.#tracks())
+    else if (this.#has('video') && this.#has('audio')) this.#release(this.#tracks())
+  }
+
+  #announce(tracks: readonly Track[]): void {
+    const same =
+      tracks.length === this.#announced.length &&
+      tracks.every((track, i) => track === this.#announced[i])
+    if (same || tracks.length === 0) return
+    this.#announced = tracks
+    this.#sink.onTracks(tracks)
   }
 
   #tracks(): readonly Track[] {
-    const tracks: Track[] = []
-    if (this.#video) tracks.push(this.#video.track)
-    if (this.#audio) tracks.push(this.#audio)
-    return tracks
+    const found = [...this.#videos.values(), ...this.#audios.values()].flatMap(
+      ({ track }) => track ?? [],
+    )
+    // The first of each kind leads, whatever the order in which they came.
+    return found.sort(
+      (a, b) => Number(a.kind === 'audio') - Number(b.kind === 'audio') || a.id - b.id,
+    )
+  }
+
+  #has(kind: Kind): boolean {
+    return this.#tracks().some((track) => track.kind === kind)
   }
 
   #frame(frame: Frame): void {
+    this.#endedAt.delete(frame.trackId)
+    this.#dropEnded(frame.dts)
     if (this.#held === undefined) {
+      // A key frame, or a frame of a codec without headers, may have told of another track.
+      this.#announce(this.#tracks())
       this.#sink.onFrame(frame)
       return
     }
     this.#held.push(frame)
     this.#heldBytes += frame.data.length + FRAME_OVERHEAD_BYTES
     const span = Math.abs(frame.dts - (this.#held[0]?.dts ?? frame.dts))
-    if (this.#isComplete() || span >= HOLD_MS || this.#heldBytes > HOLD_BYTES_MAX) this.#release()
+    if (this.#isComplete() || span >= HOLD_MS || this.#heldBytes > HOLD_BYTES_MAX)
+      this.#release(this.#tracks())
   }
 
   #isComplete(): boolean {
+    if (this.#has('video') && this.#has('audio')) return true
     if (!this.#expected) return false
     const { video, audio } = this.#expected
-    return (!video || this.#video !== undefined) && (!audio || this.#audio !== undefined)
+    return (!video || this.#has('video')) && (!audio || this.#has('audio'))
   }
 
-  /** Frames that wait belong to the decoder configuration they came with, not to the one that comes now. */
-  #releaseHeld(): void {
-    if (this.#held !== undefined && this.#held.length > 0) this.#release()
+  #dropEnded(nowMs: number): void {
+    for (const [id, endedAt] of this.#endedAt) {
+      if (Math.abs(nowMs - endedAt) < ENDED_MS) continue
+      this.#endedAt.delete(id)
+      const sources = id % 2 === 1 ? this.#videos : this.#audios
+      sources.delete(Math.floor((id - 1) / 2))
+    }
   }
 
-  #release(): void {
+  #release(tracks: readonly Track[]): void {
     const held = this.#held ?? []
     this.#held = undefined
-    this.#sink.onTracks(this.#tracks())
+    this.#announce(tracks)
     for (const frame of held) this.#sink.onFrame(frame)
+  }
+
+  #sourceOf<T>(
+    sources: Map<number, T>,
+    index: number,
+    kind: Kind,
+    make: (id: number) => T,
+  ): T | undefined {
+    const known = sources.get(index)
+    if (known) return known
+    if (sources.size >= TRACKS_MAX) {
+      this.#trouble(`${kind} track ${index} is left out: ${TRACKS_MAX} are the most of a kind`)
+      return undefined
+    }
+    const source = make(idOf(kind, index))
+    sources.set(index, source)
+    return source
+  }
+
+  #trouble(reason: string): void {
+    if (this.#troubles.has(reason) || this.#troubles.size >= TROUBLES_MAX) return
+    this.#troubles.add(reason)
+    this.#sink.onTrouble?.(reason)
   }
 
   /** The nearest time to the last one that has these 32 bits, so that day 49.7 is no jump. */
@@ -185,17 +260,9 @@ export class FlvReader {
   }
 }
 
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return Buffer.compare(a, b) === 0
-}
+const newVideo = (id: number) => new VideoSource(id)
+const newAudio = (id: number) => new AudioSource(id)
 
-/** A unit whose lengths lie would break every player's decoder, and readers that walk it. */
-function holdsNalUnits(data: Uint8Array, nalLengthSize: 1 | 2 | 4): boolean {
-  try {
-    for (const _ of avcNalUnits(data, nalLengthSize));
-    return true
-  } catch (error) {
-    if (error instanceof NearcastError) return false
-    throw error
-  }
+function idOf(kind: Kind, index: number): number {
+  return (kind === 'video' ? 1 : 2) + 2 * index
 }

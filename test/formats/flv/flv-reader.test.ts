@@ -20,17 +20,19 @@ function open() {
   const tracks: (readonly Track[])[] = []
   const frames: Frame[] = []
   const events: string[] = []
+  const troubles: string[] = []
   const reader = new FlvReader({
     onTracks: (now) => {
       tracks.push(now)
       events.push('tracks')
     },
+    onTrouble: (reason) => troubles.push(reason),
     onFrame: (frame) => {
       frames.push(frame)
       events.push(frame.trackId === 1 ? 'video' : 'audio')
     },
   })
-  return { reader, tracks, frames, events }
+  return { reader, tracks, frames, events, troubles }
 }
 
 describe('tracks', () => {
@@ -162,23 +164,21 @@ describe('frames', () => {
 describe('codecs', () => {
   test.each([
     ['VP6', '14 00'],
-    ['hvc1', '90 68766331'],
-    ['av01', '90 61763031'],
+    ['vp08', '90 76703038'],
     ['an unknown codec', '90 00000001'],
-    ['several tracks', '96 00617663'],
   ])('video in %s is media-unsupported, in words', (what, tag) => {
     expect(() => open().reader.video(0, hex(tag))).toThrow(
-      `media-unsupported: video is ${what}; this server takes H.264`,
+      `media-unsupported: video is ${what}; this server takes H.264, HEVC, AV1 and VP9`,
     )
   })
 
   test.each([
-    ['MP3', '2f 00'],
+    ['PCM', '3f 00'],
     ['Speex', 'b6 00'],
-    ['Opus', '90 4f707573'],
+    ['alac', '90 616c6163'],
   ])('audio in %s is media-unsupported, in words', (what, tag) => {
     expect(() => open().reader.audio(0, hex(tag))).toThrow(
-      `media-unsupported: audio is ${what}; this server takes AAC`,
+      `media-unsupported: audio is ${what}; this server takes AAC, MP3, Opus, FLAC and AC-3`,
     )
   })
 
@@ -202,5 +202,178 @@ describe('codecs', () => {
       [1, 7, 7, false],
       [2, 8, 8, true],
     ])
+  })
+})
+
+/** libaom's sequence header and libvpx's key frame header of 320x180. */
+const SEQUENCE_OBU = '0a 0b 00 00 00 04 3c fe cc da f9 00 40'
+const VP9_KEY = '82 49 83 42 00 13f0 0b30 10'
+
+describe('Enhanced RTMP v2, tracks that their frames describe', () => {
+  test('VP9 has its size in its key frames; a new size is a new track', () => {
+    const { reader, tracks, frames } = open()
+    reader.expect({ video: true, audio: false })
+    reader.video(0, hex('90 76703039 000a 82 02 02 02 0000'))
+    reader.video(5, hex('a1 76703039 86 00'))
+    expect(tracks).toEqual([])
+    reader.video(10, hex(`91 76703039 ${VP9_KEY}`))
+    reader.video(20, hex('91 76703039 82 49 83 42 00 09f0 0590 10'))
+    expect(tracks.map(([track]) => track)).toMatchObject([
+      { codec: 'vp9', codecString: 'vp09.00.10.08', width: 320, height: 180 },
+      { width: 160, height: 90 },
+    ])
+    expect(frames.map(({ dts }) => dts)).toEqual([10, 20])
+    expect(reader.droppedFrames).toBe(1)
+  })
+
+  test('legacy MP3 needs no header: the first frame tells', () => {
+    const { reader, tracks, frames } = open()
+    reader.expect({ video: false, audio: true })
+    reader.audio(0, hex('2f fffb9064 0000'))
+    reader.audio(26, hex('2f 00000000 0000'))
+    reader.audio(52, hex('90 2e6d7033'))
+    expect(tracks[0]).toMatchObject([
+      { id: 2, codec: 'mp3', codecString: 'mp4a.6B', sampleRate: 44_100, channels: 2 },
+    ])
+    expect(frames).toHaveLength(1)
+    expect(reader.droppedFrames).toBe(1)
+  })
+
+  test('Opus, FLAC in each of its three forms, and the comment header that says nothing', () => {
+    const opus = `${Buffer.from('OpusHead').toString('hex')}01 02 3801 80bb0000 0000 00`
+    const info = '1000 1000 000000 000000 0bb802f0 00000000' + '00'.repeat(16)
+    for (const [tag, codec] of [
+      [`90 4f707573 ${opus}`, 'opus'],
+      [`90 664c6143 664c6143 80000022 ${info}`, 'flac'],
+      [`90 664c6143 00000022 ${info} 84000001 00`, 'flac'],
+      [`90 664c6143 ${info}`, 'flac'],
+    ] as const) {
+      const { reader, tracks } = open()
+      reader.video(0, VIDEO_HEADER)
+      reader.audio(0, hex(tag))
+      reader.audio(0, hex(`90 4f707573 ${Buffer.from('OpusTags').toString('hex')}`))
+      expect(tracks).toHaveLength(1)
+      expect(tracks[0]?.[1]).toMatchObject({ codec, sampleRate: 48_000, channels: 2 })
+    }
+  })
+
+  test('AV1 in ISOBMFF §2.4: a temporal delimiter is left out', () => {
+    const { reader, frames } = open()
+    reader.expect({ video: true, audio: false })
+    reader.video(0, hex(`90 61763031 81000c00`))
+    reader.video(0, hex(`91 61763031 1200 ${SEQUENCE_OBU} 32 01 10`))
+    expect(frames.map(({ data }) => Buffer.from(data).toString('hex'))).toEqual([
+      `${SEQUENCE_OBU.replaceAll(' ', '')}320110`,
+    ])
+  })
+})
+
+describe('Enhanced RTMP v2, several tracks', () => {
+  const AVC_TRACK = (index: string) => hex(`96 00 61766331 ${index} ${AVCC}`)
+
+  test('OneTrack: each message says whose it is; ids come in pairs', () => {
+    const { reader, tracks, frames } = open()
+    reader.audio(0, AUDIO_HEADER)
+    reader.video(0, VIDEO_HEADER)
+    reader.video(0, AVC_TRACK('01'))
+    reader.audio(0, hex('95 00 6d703461 02 1190'))
+    reader.video(5, hex('96 01 61766331 01 00000a 00000002 6588'))
+    reader.audio(6, hex('95 01 6d703461 02 2110'))
+    expect(tracks.at(-1)?.map(({ id }) => id)).toEqual([1, 3, 2, 6])
+    expect(frames.map(({ trackId, dts, pts }) => [trackId, dts, pts])).toEqual([
+      [3, 5, 15],
+      [6, 6, 6],
+    ])
+  })
+
+  test('ManyTracks and ManyTracksManyCodecs: all of a message is read', () => {
+    const { reader, tracks, frames } = open()
+    const size = hex(AVCC).length.toString(16).padStart(6, '0')
+    reader.audio(0, AUDIO_HEADER)
+    reader.video(0, hex(`96 10 61766331 00 ${size} ${AVCC} 01 ${size} ${AVCC}`))
+    reader.video(40, hex(`a6 13 61766331 00 000006 00000002 4188 01 000006 00000002 4189`))
+    const mp3 = 'fffb9464 0000'
+    reader.audio(41, hex(`95 21 6d703461 00 000002 2110 2e6d7033 01 000006 ${mp3}`))
+    expect(tracks.at(-1)?.map(({ id, codec }) => [id, codec])).toEqual([
+      [1, 'avc'],
+      [3, 'avc'],
+      [2, 'aac'],
+      [4, 'mp3'],
+    ])
+    expect(frames.map(({ trackId, dts }) => [trackId, dts])).toEqual([
+      [1, 40],
+      [3, 40],
+      [2, 41],
+      [4, 41],
+    ])
+  })
+
+  test('sizes that lie, types nobody knows and endless extensions cost their message, said once', () => {
+    const { reader, frames, troubles } = open()
+    reader.audio(0, AUDIO_HEADER)
+    reader.video(0, VIDEO_HEADER)
+    for (let i = 0; i < 3; i += 1) {
+      reader.video(0, hex('a6 13 61766331 00 000006 00000002 4188 01 ffffff 00'))
+      reader.video(0, hex('96 30 61766331 00'))
+      reader.video(0, hex('96 06 61766331 00'))
+      reader.video(0, hex(`97 ${'0000 07 '.repeat(20)}`))
+      reader.video(0, hex('97 ff ffff'))
+    }
+    expect(frames).toHaveLength(3)
+    expect(troubles).toEqual([
+      'video: track 1 claims 16777215 bytes of 1',
+      'video: a multitrack message has type 3',
+      'video: a multitrack message lies in another',
+      'video: a message ends in its extensions',
+    ])
+  })
+
+  test('the ninth track of a kind and one in a codec nobody takes are left out, the stream goes on', () => {
+    const { reader, tracks, troubles } = open()
+    reader.audio(0, AUDIO_HEADER)
+    reader.video(0, VIDEO_HEADER)
+    reader.video(0, hex('96 00 76703038 ff 00'))
+    for (const index of ['01', '02', '03', '04', '05', '06', '07', 'ff'])
+      reader.video(0, AVC_TRACK(index))
+    expect(tracks.at(-1)?.map(({ id }) => id)).toEqual([1, 3, 5, 7, 9, 11, 13, 15, 2])
+    expect(troubles).toEqual([
+      'track 255: video is vp08; this server takes H.264, HEVC, AV1 and VP9',
+      'video track 255 is left out: 8 are the most of a kind',
+    ])
+  })
+
+  test('track 255 is a track like any other', () => {
+    const { reader, tracks } = open()
+    reader.audio(0, AUDIO_HEADER)
+    reader.video(0, AVC_TRACK('ff'))
+    expect(tracks[0]?.map(({ id }) => id)).toEqual([511, 2])
+  })
+
+  test('a track whose sequence ended is gone when the others go on, and stays when all stop', () => {
+    const { reader, tracks } = open()
+    reader.audio(0, AUDIO_HEADER)
+    reader.video(0, VIDEO_HEADER)
+    reader.video(0, AVC_TRACK('01'))
+    reader.video(0, KEY)
+    reader.video(10, hex('96 02 61766331 01'))
+    reader.video(20, hex('92 61766331'))
+    reader.audio(490, SOUND)
+    expect(tracks).toHaveLength(2)
+    reader.video(500, KEY)
+    reader.audio(520, SOUND)
+    expect(tracks.at(-1)?.map(({ id }) => id)).toEqual([1, 2])
+  })
+
+  test('another FourCC in mid-stream is another track of the same id; frames of the old one are dropped', () => {
+    const { reader, tracks, frames } = open()
+    reader.audio(0, AUDIO_HEADER)
+    reader.video(0, VIDEO_HEADER)
+    reader.video(0, KEY)
+    reader.video(40, hex(`90 61763031 81000c00 ${SEQUENCE_OBU}`))
+    reader.video(40, hex('91 61763031 32 01 10'))
+    reader.video(80, INTER)
+    expect(tracks.at(-1)).toMatchObject([{ id: 1, codec: 'av1', width: 320, height: 180 }, {}])
+    expect(frames.map(({ dts }) => dts)).toEqual([0, 40])
+    expect(reader.droppedFrames).toBe(1)
   })
 })
