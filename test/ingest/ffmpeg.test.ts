@@ -94,12 +94,22 @@ describe('ffmpeg', () => {
     expect(server.watched).toHaveLength(2)
   }, 15_000)
 
-  test('sound in MP3 is refused in words', async () => {
+  test('sound in MP3, as ffmpeg sends it, is a track of its own', async () => {
     const url = `rtmp://127.0.0.1:${server.port}/live/${KEY}`
     const sound = ['-nostdin', '-re', '-f', 'lavfi', '-i', 'sine=r=44100']
-    const publisher = run('ffmpeg', [...sound, '-c:a', 'libmp3lame', '-f', 'flv', url])
+    run('ffmpeg', [...sound, '-c:a', 'libmp3lame', '-f', 'flv', url])
+    await eventually(() => hasFrames(0, 10))
+    expect(server.watched[0]?.stream.tracks).toMatchObject([
+      { id: 2, codec: 'mp3', sampleRate: 44_100, channels: 1 },
+    ])
+  }, 15_000)
+
+  test('sound in PCM is refused in words', async () => {
+    const url = `rtmp://127.0.0.1:${server.port}/live/${KEY}`
+    const sound = ['-nostdin', '-re', '-f', 'lavfi', '-i', 'sine=r=44100']
+    const publisher = run('ffmpeg', [...sound, '-c:a', 'pcm_s16le', '-f', 'flv', url])
     const { code, output } = await publisher.ended
     expect(code).not.toBe(0)
-    expect(output).toContain('audio is MP3; this server takes AAC')
+    expect(output).toContain('audio is PCM; this server takes AAC')
   }, 15_000)
 })
