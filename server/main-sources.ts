@@ -16,12 +16,14 @@ import type { Origin } from './http/message.ts'
 import type { StreamKey } from './ingest/stream-keys.ts'
 import type { Clock } from './lib/clock.ts'
 import { deferred } from './lib/deferred.ts'
-import { describeError } from './lib/errors.ts'
+import { describeError, NearcastError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import type { Metrics } from './lib/metrics.ts'
 import type { Random } from './lib/random.ts'
+import { Archives } from './live/archives.ts'
 import { createLivePackager, type LivePackager } from './live/packager.ts'
 import { createLiveReplicas } from './live/replicas.ts'
+import { DEFAULT_WINDOW_LIMITS } from './live/window.ts'
 import { openOrigins } from './main-origins.ts'
 import type { OriginFaceDeps } from './origin/origin-face.ts'
 import { createPagesOrigin } from './pages/pages-origin.ts'
@@ -106,6 +108,12 @@ export async function openLocalSources(base: Base): Promise<Sources> {
     dvrSeconds: config.live.dvrSeconds,
     graceSeconds: config.live.reconnectSeconds,
     stateDir: join(config.data, 'live'),
+    archives: new Archives({
+      ...base,
+      folder: join(config.data, 'live-archive'),
+      queueBytes: 0,
+      limits: DEFAULT_WINDOW_LIMITS,
+    }),
   })
   const vod = createVodOrigin({ ...base, store: configured.store(config.vod.origin) })
   const pages = openPages(base)
@@ -215,6 +223,11 @@ export async function openRemoteSources(base: RemoteBase, remote: Remote): Promi
   const replicas = createLiveReplicas({
     ...base,
     openTail: (name, signal) => parent.tail(name, signal),
+    fetchParent: async (request) => {
+      const live = origins.get('live')
+      if (live) return live.fetch(request)
+      throw new NearcastError('unavailable', 'the parent has no live streams')
+    },
     idleMs: REPLICA_IDLE_MS,
   })
   const pages = openPages(base)

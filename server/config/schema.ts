@@ -148,7 +148,8 @@ export const settingsSchema = z.strictObject({
         description: 'Length of a part; the frame rate decides what is possible.',
       }).prefault('200ms'),
       dvrSeconds: seconds(0, 604_800, {
-        description: 'How far back `dvr.m3u8` goes.',
+        description:
+          'How far back `dvr.m3u8` goes; what is older than the main playlist lies in `live-archive` of the data folder.',
       }).prefault('2h'),
       reconnectSeconds: seconds(0, 86_400, {
         description: 'How long a stream waits for its publisher to come back before it ends.',

@@ -2,9 +2,15 @@ import { fieldLine, listMembers } from '../http/fields.ts'
 import type { Body, Fields, OriginMessage, OriginRequest } from '../http/message.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type ErrorCode, ERRORS, NearcastError } from '../lib/errors.ts'
-import { type LiveResource, type MediaPlaylistName, readLiveAddress } from './address.ts'
+import {
+  type LiveResource,
+  type MediaPlaylistName,
+  readLiveAddress,
+  segmentUri,
+} from './address.ts'
 import { isReached, isTooFarAhead, readDirectives } from './directives.ts'
-import { type Rendered, WindowPlaylists } from './playlists.ts'
+import { WindowPlaylists } from './playlists.ts'
+import type { Rendered } from './rendered.ts'
 import { hintedEpoch, nextPart, type Part, type Rendition } from './segment.ts'
 import type { LiveWindow } from './window.ts'
 
@@ -14,6 +20,14 @@ export type FindWindow = (name: string) => LiveWindow | undefined
 export interface AnswerDeps {
   readonly find: FindWindow
   readonly clock: Clock
+  /** An object of an archive that a window's memory has let go of; undefined when it is not there either. */
+  readonly readStored?:
+    | ((
+        place: string,
+        uri: string,
+        signal: AbortSignal,
+      ) => Promise<{ readonly length: number; readonly body: Body } | undefined>)
+    | undefined
 }
 
 /** How long the first viewers of a stream that is about to start are held before they are told that it is not live. */
@@ -117,6 +131,10 @@ class Answer {
   async #init(id: string, uri: string): Promise<OriginMessage> {
     const window = await this.#playableWindow(id)
     const bytes = window?.init(id, uri)
+    if (window && !bytes) {
+      const place = window.rendition(id)?.segments.find((one) => one.init === uri)?.place
+      if (place !== undefined) return this.#stored(window, id, place, uri)
+    }
     if (!window || !bytes) return this.#gone(uri)
     return this.#mediaMessage(window, window.rendition(id), bytes)
   }
@@ -130,6 +148,8 @@ class Answer {
       rendition.segments.findLast((s) => s.sequence === sequence && s.epoch === epoch)
     const segment = find()
     if (index === undefined) {
+      if (segment?.place !== undefined && !segment.held)
+        return this.#stored(window, id, segment.place, segmentUri(id, segment))
       if (!segment || segment.open || segment.gap)
         return this.#gone(`segment ${sequence}`, sequence < nextPart(rendition).sequence)
       return this.#whole(window, rendition, segment.parts)
@@ -155,6 +175,24 @@ class Answer {
     const next = nextPart(rendition)
     const isPast = sequence < next.sequence || (sequence === next.sequence && index < next.index)
     return this.#gone(`part ${sequence}.${index}`, isPast)
+  }
+
+  /** What left memory. Its failure is that of this request alone. */
+  async #stored(
+    window: LiveWindow,
+    id: string,
+    place: string,
+    uri: string,
+  ): Promise<OriginMessage> {
+    try {
+      const stored = await this.#deps.readStored?.(place, uri, this.#request.signal)
+      if (!stored) return this.#gone(uri)
+      const answer = this.#mediaMessage(window, window.rendition(id), stored.body)
+      return { ...answer, headers: { ...answer.headers, 'content-length': String(stored.length) } }
+    } catch (error) {
+      this.#request.signal.throwIfAborted()
+      return failureOf(error)
+    }
   }
 
   /** In a replica that was just opened, media of older segments is named before it is there. */

@@ -17,6 +17,8 @@ export interface ChannelOptions {
   readonly graceSeconds: number
   readonly limits: WindowLimits
   readonly startLadder: StartLadder | undefined
+  /** A window that begins, or goes on. */
+  readonly onWindow: (window: LiveWindow) => void
   readonly onPart: () => void
   readonly onDiscontinuity: () => void
 }
@@ -185,6 +187,7 @@ export class Channel {
   }
 
   #count(window: LiveWindow): void {
+    this.#options.onWindow(window)
     window.listen((event) => {
       if (event.kind === 'part') this.#options.onPart()
     })

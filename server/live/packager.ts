@@ -6,6 +6,7 @@ import type { Random } from '../lib/random.ts'
 import type { LiveStream } from '../stream/live-stream.ts'
 import type { StreamRegistry } from '../stream/registry.ts'
 import { answerLive } from './answer.ts'
+import type { Archives } from './archives.ts'
 import { Channel, type ChannelOptions } from './channel.ts'
 import { describeChannel, type LiveDescription } from './describe.ts'
 import { DIRECTIVE_NAMES } from './directives.ts'
@@ -39,6 +40,8 @@ export interface LivePackagerDeps {
   readonly startLadder?: StartLadder | undefined
   /** Where windows are kept over a restart; undefined: nowhere. */
   readonly stateDir?: string | undefined
+  /** Keeps what leaves memory; without, nothing older is to be had. Closed by `save`. */
+  readonly archives?: Archives | undefined
 }
 
 export interface LivePackager {
@@ -53,9 +56,12 @@ export interface LivePackager {
   close(): void
 }
 
+/** Of a drain: what an archive has still to write. */
+const ARCHIVE_MS = 1500
+
 /** Packages every stream of the registry and answers `/live/…` from its windows; goes on where `stateDir` has them. */
 export async function createLivePackager(deps: LivePackagerDeps): Promise<LivePackager> {
-  const { registry, clock, random, log, metrics, windowSeconds, stateDir } = deps
+  const { registry, clock, random, log, metrics, windowSeconds, stateDir, archives } = deps
   const channels = new Map<string, Channel>()
   const parts = metrics.counter('nearcast_live_parts_total', 'Parts of live streams that were made')
   const breaks = metrics.counter(
@@ -72,6 +78,11 @@ export async function createLivePackager(deps: LivePackagerDeps): Promise<LivePa
   metrics.gauge('nearcast_live_waiting_requests', 'Live requests that wait for a part', () =>
     windows().reduce((sum, window) => sum + window.waiting, 0),
   )
+  metrics.gauge(
+    'nearcast_live_archive_waiting_segments',
+    'Closed segments of live streams that are not on the disk yet',
+    () => archives?.waitingSegments ?? 0,
+  )
   const options: ChannelOptions = {
     clock,
     random,
@@ -83,6 +94,7 @@ export async function createLivePackager(deps: LivePackagerDeps): Promise<LivePa
     graceSeconds: deps.graceSeconds ?? 30,
     limits: { bytes: deps.windowBytes ?? DEFAULT_WINDOW_LIMITS.bytes },
     startLadder: deps.startLadder,
+    onWindow: (window) => archives?.watch(window),
     onPart: () => parts.add(),
     onDiscontinuity: () => breaks.add(),
   }
@@ -97,17 +109,18 @@ export async function createLivePackager(deps: LivePackagerDeps): Promise<LivePa
     }
     channel.publish(stream)
   }
-  if (stateDir !== undefined) {
-    for (const window of await loadWindows(stateDir, options.limits, { clock, log }))
-      channels.set(window.name, new Channel(window.name, options, drop, window))
-  }
+  const saved =
+    stateDir === undefined ? [] : await loadWindows(stateDir, options.limits, { clock, log })
+  for (const window of archives ? await archives.resume(saved) : saved)
+    channels.set(window.name, new Channel(window.name, options, drop, window))
   const observing = registry.observe(publish)
   for (const { stream } of registry.list()) publish(stream)
   const find = (name: string) => channels.get(name)?.window
+  const readStored = archives?.read.bind(archives)
   return {
     origin: {
       id: 'live',
-      fetch: (request) => answerLive({ find, clock }, request),
+      fetch: (request) => answerLive({ find, clock, readStored }, request),
       caching: 'none',
       ranges: false,
       keyQuery: DIRECTIVE_NAMES,
@@ -121,6 +134,7 @@ export async function createLivePackager(deps: LivePackagerDeps): Promise<LivePa
     end: (name) => channels.get(name)?.end(),
     save: async () => {
       for (const channel of channels.values()) channel.freeze()
+      await archives?.close(ARCHIVE_MS)
       if (stateDir !== undefined) await saveWindows(stateDir, windows(), { clock, log })
     },
     close: () => {

@@ -1,4 +1,3 @@
-import { gzipSync } from 'node:zlib'
 import {
   END_LIST,
   type PlaylistPart,
@@ -16,6 +15,7 @@ import {
   partUri,
   segmentUri,
 } from './address.ts'
+import { OldLines, Rendered } from './rendered.ts'
 import {
   firstListed,
   gapPartCount,
@@ -25,26 +25,6 @@ import {
   type Segment,
 } from './segment.ts'
 import type { LiveWindow } from './window.ts'
-
-/** Rendered once for each version of the window, however many ask. */
-export class Rendered {
-  readonly text: string
-  #plain: Buffer | undefined
-  #gzip: Buffer | undefined
-
-  constructor(text: string) {
-    this.text = text
-  }
-  get plain(): Buffer {
-    this.#plain ??= Buffer.from(this.text, 'utf8')
-    return this.#plain
-  }
-  get gzip(): Buffer {
-    // Level 4: within 3 % of the default's size for playlists at half its time.
-    this.#gzip ??= gzipSync(this.plain, { level: 4 })
-    return this.#gzip
-  }
-}
 
 /** §8, §6.2.1: no higher than what is in it needs: EXT-X-MAP, and EXT-X-SKIP. */
 const VERSION = 6
@@ -87,8 +67,9 @@ class MediaView {
   #version = -1
   #full: Rendered | undefined
   #delta: Rendered | undefined
-  #old = { from: 0, to: 0, text: '' }
-  readonly #texts = new WeakMap<Segment, string>()
+  readonly #old = new OldLines()
+  #texts = new WeakMap<Segment, string>()
+  #losses = 0
 
   constructor(window: LiveWindow, name: MediaPlaylistName) {
     this.#window = window
@@ -96,6 +77,11 @@ class MediaView {
   }
 
   render(rendition: Rendition, skip: boolean): Rendered {
+    if (this.#losses !== this.#window.losses) {
+      this.#losses = this.#window.losses
+      this.#old.clear()
+      this.#texts = new WeakMap()
+    }
     if (this.#version !== this.#window.version) {
       this.#version = this.#window.version
       this.#full = undefined
@@ -105,7 +91,7 @@ class MediaView {
       this.#delta ??= this.#writeDelta(rendition)
       return this.#delta
     }
-    this.#full ??= new Rendered(this.#writeFull(rendition))
+    this.#full ??= this.#writeFull(rendition)
     return this.#full
   }
 
@@ -113,15 +99,18 @@ class MediaView {
     return Math.max(this.#name.target, this.#window.targetFloor)
   }
 
-  #writeFull(rendition: Rendition): string {
+  #writeFull(rendition: Rendition): Rendered {
     const listed = this.#listed(rendition)
     const [first] = listed
     const recent = this.#recentFrom(listed)
     let text = this.#head(rendition, listed, VERSION)
     // The first segment listed names its init section, whatever stood before it once.
     if (first && recent > 0) text += this.#segmentText(rendition, first, false, true)
-    text += this.#oldText(rendition, listed, recent)
-    return text + this.#tail(rendition, listed, recent, recent === 0)
+    return new Rendered(
+      text,
+      ...this.#oldLines(rendition, listed, recent),
+      this.#tail(rendition, listed, recent, recent === 0),
+    )
   }
 
   #writeDelta(rendition: Rendition): Rendered {
@@ -129,7 +118,7 @@ class MediaView {
     const until = this.#skipsUntil() ?? 0
     const skipped = listed.length - countWithin(listed, until, 'end')
     if (skipped === 0) {
-      this.#full ??= new Rendered(this.#writeFull(rendition))
+      this.#full ??= this.#writeFull(rendition)
       return this.#full
     }
     const recent = Math.max(this.#recentFrom(listed), skipped)
@@ -185,16 +174,13 @@ class MediaView {
   }
 
   /** The segments between the first one and those with parts. */
-  #oldText(rendition: Rendition, listed: readonly Segment[], recent: number): string {
+  #oldLines(rendition: Rendition, listed: readonly Segment[], recent: number) {
     const from = listed[1]?.sequence ?? 0
     const to = from + Math.max(0, recent - 1)
-    if (this.#old.from !== from || this.#old.to > to) this.#old = { from, to: from, text: '' }
-    for (let i = 1 + this.#old.to - from; i < recent; i++) {
-      const segment = listed[i]
-      if (segment) this.#old.text += this.#segmentText(rendition, segment, false, false)
-    }
-    this.#old.to = to
-    return this.#old.text
+    return this.#old.pieces(from, to, (sequence) => {
+      const segment = listed[1 + sequence - from]
+      return segment ? this.#segmentText(rendition, segment, false, false) : ''
+    })
   }
 
   #segmentText(

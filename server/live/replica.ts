@@ -5,7 +5,7 @@ import type { Log } from '../lib/log.ts'
 import { readTail } from './tail.ts'
 import { BEAT_MS } from './tail-queue.ts'
 import { LiveWindow, type WindowLimits } from './window.ts'
-import type { WindowEvent } from './window-event.ts'
+import type { OpenEvent, WindowEvent } from './window-event.ts'
 
 export type OpenTail = (
   name: string,
@@ -14,6 +14,8 @@ export type OpenTail = (
 
 export interface ReplicaDeps {
   readonly openTail: OpenTail
+  /** The window keeps what can be rewound; else it is the parent's. */
+  readonly rewinds: boolean
   readonly clock: Clock
   readonly log: Log
   readonly onReopen: () => void
@@ -159,7 +161,9 @@ export class Replica {
     if (event.kind === 'open') {
       // The same window again: what is known already is skipped, and whoever waits goes on waiting.
       this.#next =
-        this.#window?.id === event.id ? this.#window : new LiveWindow(event, this.#limits)
+        this.#window?.id === event.id
+          ? this.#window
+          : new LiveWindow(this.#kept(event), this.#limits)
       return
     }
     const window = this.#next
@@ -172,6 +176,10 @@ export class Replica {
     this.#opening = undefined
     if (event.kind === 'beat') this.#show(window)
     else window.apply(event)
+  }
+
+  #kept(open: OpenEvent): OpenEvent {
+    return this.#deps.rewinds ? open : { ...open, dvrSeconds: 0 }
   }
 
   #show(window: LiveWindow): void {

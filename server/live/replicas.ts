@@ -1,16 +1,21 @@
-import type { Origin, OriginMessage, OriginRequest } from '../http/message.ts'
+import type { FetchOrigin, Origin, OriginRequest, OriginResponse } from '../http/message.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
 import type { Metrics } from '../lib/metrics.ts'
-import { readLiveAddress } from './address.ts'
+import { type LiveResource, readLiveAddress } from './address.ts'
 import { answerLive, failure, failureOf } from './answer.ts'
 import { DIRECTIVE_NAMES } from './directives.ts'
 import { type OpenTail, Replica } from './replica.ts'
-import { DEFAULT_WINDOW_LIMITS } from './window.ts'
+import { DEFAULT_WINDOW_LIMITS, type LiveWindow } from './window.ts'
 
 export interface LiveReplicasDeps {
   /** The tail of a stream at the parent; undefined when the parent has no such stream. Rejects when it can't be asked. */
   readonly openTail: OpenTail
+  /**
+   * The parent's own answer: for rewind playlists and what is older than a replica holds. Without it a replica has no more than the
+   * tail brought.
+   */
+  readonly fetchParent?: FetchOrigin | undefined
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics
@@ -53,6 +58,7 @@ export function createLiveReplicas(deps: LiveReplicasDeps): LiveReplicas {
     const limits = { bytes: deps.windowBytes ?? DEFAULT_WINDOW_LIMITS.bytes }
     const replica = new Replica(name, limits, {
       openTail: deps.openTail,
+      rewinds: deps.fetchParent === undefined,
       clock,
       log,
       onReopen: () => reopened.add(),
@@ -67,8 +73,9 @@ export function createLiveReplicas(deps: LiveReplicasDeps): LiveReplicas {
   })
   const find = (name: string) => replicas.get(name)?.window
 
-  async function fetch(request: OriginRequest): Promise<OriginMessage> {
-    const name = readLiveAddress(request.path)?.name
+  async function fetch(request: OriginRequest): Promise<OriginResponse> {
+    const address = readLiveAddress(request.path)
+    const name = address?.name
     const reads = request.method === 'GET' || request.method === 'HEAD'
     if (name === undefined || !reads) return answerLive({ find, clock }, request)
     const replica = open(name)
@@ -76,6 +83,8 @@ export function createLiveReplicas(deps: LiveReplicasDeps): LiveReplicas {
     using _viewer = replica.enter()
     await replica.whenAsked(request.signal)
     if (!replica.window && replica.failure !== undefined) return failureOf(replica.failure)
+    if (deps.fetchParent && address && replica.window && isOlder(replica.window, address.resource))
+      return askParent(deps.fetchParent, request)
     return await answerLive({ find, clock }, request)
   }
 
@@ -93,5 +102,38 @@ export function createLiveReplicas(deps: LiveReplicasDeps): LiveReplicas {
       sweeping[Symbol.dispose]()
       for (const replica of replicas.values()) replica.close()
     },
+  }
+}
+
+/** Of the parent's archive: a rewind playlist, or media that this window does not hold (any more). */
+function isOlder(window: LiveWindow, resource: LiveResource): boolean {
+  switch (resource.kind) {
+    case 'multivariant':
+      return false
+    case 'media-playlist':
+      return resource.span === 'dvr'
+    case 'init':
+      return window.init(resource.rendition, resource.uri) === undefined
+    case 'media': {
+      const { rendition, sequence, part } = resource
+      if (part !== undefined) return false
+      const segments = window.rendition(rendition)?.segments ?? []
+      const [first] = segments
+      if (!first) return false
+      const known = segments.findLast((one) => one.sequence === sequence)
+      return known ? !known.held && !known.gap : sequence < first.sequence
+    }
+  }
+}
+
+async function askParent(
+  fetchParent: FetchOrigin,
+  request: OriginRequest,
+): Promise<OriginResponse> {
+  try {
+    return await fetchParent(request)
+  } catch (error) {
+    request.signal.throwIfAborted()
+    return failureOf(error)
   }
 }

@@ -24,6 +24,10 @@ export interface Segment {
   readonly durationSeconds: number
   readonly byteLength: number
   readonly open: boolean
+  /** Its media is in memory, or on its way there. */
+  readonly held: boolean
+  /** Where an archive has it: what its objects' keys begin with; undefined: nowhere. */
+  readonly place: string | undefined
 }
 
 export interface Rendition {

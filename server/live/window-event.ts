@@ -98,6 +98,20 @@ export type WindowEvent =
       readonly index: number
       readonly bytes: Uint8Array
     }
+  /** A closed segment whose media is in an archive only: what its object's key begins with. */
+  | {
+      readonly kind: 'archived'
+      readonly rendition: RenditionId
+      readonly sequence: number
+      readonly epoch: string
+      readonly init: string
+      readonly startedAt: number
+      readonly discontinuity: boolean
+      readonly discontinuitySequence: number
+      readonly durationSeconds: number
+      readonly byteLength: number
+      readonly place: string
+    }
   | { readonly kind: 'close'; readonly rendition: RenditionId; readonly sequence: number }
   /** The stream has this rendition no longer. */
   | { readonly kind: 'retire'; readonly rendition: RenditionId }
@@ -108,7 +122,9 @@ export type WindowEvent =
   /** Last of a saved window: what lacks it was torn. */
   | { readonly kind: 'saved'; readonly at: number }
 
+export type OpenEvent = Extract<WindowEvent, { kind: 'open' }>
 export type SegmentEvent = Extract<WindowEvent, { kind: 'segment' }>
 export type PartEvent = Extract<WindowEvent, { kind: 'part' }>
 export type PastEvent = Extract<WindowEvent, { kind: 'past' }>
+export type ArchivedEvent = Extract<WindowEvent, { kind: 'archived' }>
 export type FillEvent = Extract<WindowEvent, { kind: 'fill' }>

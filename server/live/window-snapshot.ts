@@ -104,6 +104,10 @@ function segmentEvents(rendition: string, segment: Segment, late: boolean): read
     discontinuitySequence,
   }
   if (segment.gap) return [{ kind: 'segment', ...named, gapSeconds: segment.durationSeconds }]
+  if (!segment.held && segment.place !== undefined) {
+    const { durationSeconds, byteLength, place } = segment
+    return [{ kind: 'archived', ...named, durationSeconds, byteLength, place }]
+  }
   if (late) return [{ kind: 'past', ...named, parts: segment.parts.map(entryOf) }]
   return [
     { kind: 'segment', ...named, gapSeconds: 0 },

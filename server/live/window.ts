@@ -1,14 +1,19 @@
 import { assertNever, NearcastError } from '../lib/errors.ts'
 import { Audience } from './audience.ts'
 import {
-  firstListed,
-  holdsMoreThan,
-  isSilent,
-  type Part,
-  type Rendition,
-  type Segment,
-} from './segment.ts'
+  type ArchivedSegment,
+  becomeGap,
+  type ForgetSegment,
+  letGo,
+  letGoOfStored,
+  type MutableRendition,
+  type MutableSegment,
+  oldestHeld,
+  restoreSegments,
+} from './eviction.ts'
+import { firstListed, holdsMoreThan, isSilent, type Rendition } from './segment.ts'
 import type {
+  ArchivedEvent,
   FillEvent,
   PartEvent,
   PastEvent,
@@ -33,23 +38,6 @@ const SEGMENTS_MAX = 50_000
 const PARTS_MAX = 10_000
 const RENDITIONS_MAX = 64
 
-interface MutablePart extends Part {
-  bytes: Uint8Array | undefined
-}
-interface MutableSegment extends Segment {
-  parts: MutablePart[]
-  durationSeconds: number
-  byteLength: number
-  open: boolean
-}
-interface MutableRendition extends Rendition {
-  facts: RenditionFacts
-  bitsPerSecond: number
-  init: string
-  retired: boolean
-  segments: MutableSegment[]
-  readonly inits: Map<string, Uint8Array>
-}
 interface Waiter {
   readonly ready: () => boolean
   readonly resolve: () => void
@@ -75,6 +63,10 @@ export class LiveWindow {
   /** No playlist says a smaller target duration: the longest segment so far, rounded. */
   targetFloor = 0
   byteLength = 0
+  /** Grows when media is lost that playlists name: what was written of old segments is not true any more. */
+  losses = 0
+  /** Told of each closed segment that leaves the window. */
+  onForgotten: ForgetSegment | undefined
   readonly audience = new Audience()
   readonly #limits: WindowLimits
   readonly #renditions = new Map<RenditionId, MutableRendition>()
@@ -154,6 +146,35 @@ export class LiveWindow {
     this.#waiters.clear()
   }
 
+  /** An archive has this segment: memory may let go of it. False when it is not in the window any more. */
+  store(id: RenditionId, sequence: number, place: string): boolean {
+    const rendition = this.#renditions.get(id)
+    const segment = rendition?.segments.findLast((one) => one.sequence === sequence)
+    if (!rendition || !segment || segment.open || segment.gap) return false
+    segment.place = place
+    this.#letGo(rendition)
+    return true
+  }
+
+  /** What an archive had promised is not there: the segment is a gap from now on. */
+  lose(id: RenditionId, sequence: number): void {
+    const segment = this.#renditions.get(id)?.segments.findLast((one) => one.sequence === sequence)
+    if (!segment || segment.held || segment.gap) return
+    becomeGap(segment)
+    this.losses++
+    this.version++
+  }
+
+  /** What an archive has from before: told of segments that are known, put before them where they join. */
+  restore(id: RenditionId, older: readonly ArchivedSegment[]): void {
+    const rendition = this.#renditions.get(id)
+    if (!rendition) return
+    restoreSegments(rendition, older)
+    this.losses++
+    this.version++
+    this.#evict(rendition)
+  }
+
   #isPlayable(rendition: Rendition): boolean {
     const { partTargetSeconds, currentTarget } = this
     if (partTargetSeconds === undefined || currentTarget === undefined) return false
@@ -190,6 +211,9 @@ export class LiveWindow {
         return
       case 'past':
         this.#addPast(event)
+        return
+      case 'archived':
+        this.#addArchived(event)
         return
       case 'fill':
         this.#fill(event)
@@ -240,6 +264,7 @@ export class LiveWindow {
       init: '',
       retired: false,
       segments: [],
+      bare: 0,
       inits: new Map(),
     }
     this.#renditions.set(id, rendition)
@@ -267,6 +292,8 @@ export class LiveWindow {
       durationSeconds: event.gapSeconds,
       byteLength: 0,
       open: !gap,
+      held: !gap,
+      place: undefined,
     })
     // A replica that was cut off for long: the numbers of a playlist have no hole (rfc8216bis §4.4.3.2).
     if (hole) this.#forget(rendition, rendition.segments.length - 1)
@@ -320,6 +347,17 @@ export class LiveWindow {
     this.#closeSegment(event.rendition, event.sequence)
   }
 
+  #addArchived(event: ArchivedEvent): void {
+    this.#addSegment({ ...event, kind: 'segment', gapSeconds: 0 })
+    const segment = this.#find(event.rendition).segments.at(-1)
+    if (!segment?.open || segment.sequence !== event.sequence || segment.parts.length > 0) return
+    segment.durationSeconds = event.durationSeconds
+    segment.byteLength = event.byteLength
+    segment.place = event.place
+    segment.open = false
+    segment.held = false
+  }
+
   #fill({ rendition, sequence, index, bytes }: FillEvent | PartEvent): void {
     const segment = this.#find(rendition).segments.findLast((one) => one.sequence === sequence)
     const part = segment?.parts[index]
@@ -359,25 +397,39 @@ export class LiveWindow {
     const listed = Math.max(this.windowSeconds, 3 * Math.max(this.targetFloor, ...this.targets))
     const keepSeconds = Math.max(listed, this.dvrSeconds) + this.windowSeconds
     this.#forget(rendition, firstListed(rendition.segments, keepSeconds))
+    this.#letGo(rendition)
+  }
+
+  #letGo(rendition: MutableRendition): void {
+    this.byteLength -= letGoOfStored(rendition, 2 * this.windowSeconds)
   }
 
   #evictByBytes(): void {
     while (this.byteLength > this.#limits.bytes) {
-      let oldest: MutableRendition | undefined
-      for (const rendition of this.#renditions.values()) {
-        const first = rendition.segments[0]
-        const other = oldest?.segments[0]
-        if (rendition.segments.length > 1 && first && (!other || first.startedAt < other.startedAt))
-          oldest = rendition
-      }
+      const oldest = oldestHeld(this.#renditions.values())
       if (!oldest) return
-      this.#forget(oldest, 1)
+      const { rendition, segment } = oldest
+      const at = rendition.bare
+      if (segment.place === undefined && at === 0) {
+        this.#forget(rendition, 1)
+        continue
+      }
+      this.byteLength -= letGo(segment)
+      rendition.bare = at + 1
+      if (segment.place !== undefined) continue
+      // Older ones are in the archive: this one alone is missing.
+      becomeGap(segment)
+      this.losses++
     }
   }
 
   #forget(rendition: MutableRendition, count: number): void {
     if (count === 0) return
-    for (const segment of rendition.segments.splice(0, count)) this.byteLength -= segment.byteLength
+    rendition.bare = Math.max(0, rendition.bare - count)
+    for (const segment of rendition.segments.splice(0, count)) {
+      if (segment.held) this.byteLength -= segment.byteLength
+      if (segment.place !== undefined) this.onForgotten?.(rendition.id, segment)
+    }
     const used = new Set(rendition.segments.map((segment) => segment.init)).add(rendition.init)
     for (const uri of rendition.inits.keys()) if (!used.has(uri)) rendition.inits.delete(uri)
   }

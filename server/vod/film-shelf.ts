@@ -2,7 +2,7 @@ import type { Clock } from '../lib/clock.ts'
 import { hasCode, NearcastError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
-import { orAborted, withDeadline } from './deadline.ts'
+import { orAborted, withDeadline } from '../lib/deadline.ts'
 import type { Film } from './film.ts'
 import { readFilm } from './read-film.ts'
 

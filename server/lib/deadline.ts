@@ -1,5 +1,5 @@
-import type { Clock } from '../lib/clock.ts'
-import { NearcastError } from '../lib/errors.ts'
+import type { Clock } from './clock.ts'
+import { NearcastError } from './errors.ts'
 
 /** Runs `task` with a signal that follows `parent` and is aborted after `ms`, when the result is `origin-timeout`. */
 export async function withDeadline<T>(

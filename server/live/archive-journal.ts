@@ -1,0 +1,158 @@
+import { z } from 'zod'
+import type { RecordedSegment } from '../formats/recording/recording-index.ts'
+import { NearcastError } from '../lib/errors.ts'
+import type { RenditionFacts, RenditionId } from './window-event.ts'
+
+/** A run of one window's segments whose objects lie in one place; a recording is one. */
+export interface ChapterHead {
+  readonly kind: 'chapter'
+  readonly version: 1
+  /** Of the window. */
+  readonly id: string
+  readonly name: string
+  readonly bornAt: number
+  readonly windowSeconds: number
+  readonly dvrSeconds: number
+  /** What the keys of its objects begin with. */
+  readonly place: string
+  readonly startedAt: number
+  /** The origin that it is recorded to. */
+  readonly record?: string | undefined
+}
+
+/** One line of a chapter's journal. */
+export type JournalEntry =
+  | { readonly kind: 'pace'; readonly partTargetSeconds: number }
+  | {
+      readonly kind: 'promise'
+      readonly targets: readonly number[]
+      readonly current: number
+      readonly floor: number
+    }
+  | {
+      readonly kind: 'init'
+      readonly rendition: RenditionId
+      readonly uri: string
+      readonly facts: RenditionFacts
+      readonly bitsPerSecond: number
+      /** base64 */
+      readonly media: string
+    }
+  /** A closed segment whose object is written, or that is missing (`gap`). */
+  | ({ readonly kind: 'kept'; readonly rendition: RenditionId } & RecordedSegment)
+  /** Its object is where it is recorded to. */
+  | { readonly kind: 'moved'; readonly rendition: RenditionId; readonly sequence: number }
+  /** Its object is nowhere. */
+  | { readonly kind: 'lost'; readonly rendition: RenditionId; readonly sequence: number }
+  | { readonly kind: 'window-end' }
+  /** Nothing comes any more; all that is recorded is in place, its index too. */
+  | { readonly kind: 'done' }
+
+export interface Journal {
+  readonly head: ChapterHead
+  readonly entries: readonly JournalEntry[]
+  /** Bytes up to the end of the last whole line: what is behind was torn. */
+  readonly length: number
+}
+
+const name = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/)
+const rendition = z.string().regex(/^[a-z][a-z0-9]{0,31}$/)
+const uri = z.string().regex(/^[a-z0-9]{1,32}\/[a-z0-9-]{1,64}\.mp4$/)
+const epoch = z.string().regex(/^[a-z0-9]{1,32}$/)
+const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER)
+const seconds = z.number().min(0).max(1_000_000)
+const time = z.number().min(-8.64e15).max(8.64e15)
+const target = z.int().min(1).max(999)
+
+const headSchema = z.object({
+  kind: z.literal('chapter'),
+  version: z.literal(1),
+  id: z.string().min(1).max(200),
+  name,
+  bornAt: time,
+  windowSeconds: seconds,
+  dvrSeconds: seconds,
+  place: z.string().regex(/^(?:[A-Za-z0-9_-]{1,128}\/){1,5}$/),
+  startedAt: time,
+  record: z.string().max(100).optional(),
+})
+
+const entrySchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('pace'), partTargetSeconds: z.number().min(0.001).max(1000) }),
+  z.object({
+    kind: z.literal('promise'),
+    targets: z.array(target).min(1).max(16),
+    current: target,
+    floor: z.int().min(0).max(999),
+  }),
+  z.object({
+    kind: z.literal('init'),
+    rendition,
+    uri,
+    facts: z.object({
+      kind: z.enum(['video', 'audio']),
+      codecString: z.string().max(100),
+      width: z.int().min(0).max(65_535),
+      height: z.int().min(0).max(65_535),
+      channels: z.int().min(0).max(255),
+      language: z.string().max(35),
+    }),
+    bitsPerSecond: z.number().min(0).max(1e12),
+    media: z.base64().max(64 * 1024),
+  }),
+  z.object({
+    kind: z.literal('kept'),
+    rendition,
+    sequence: count,
+    epoch,
+    init: uri,
+    startedAt: time,
+    discontinuity: z.boolean(),
+    discontinuitySequence: count,
+    seconds,
+    bytes: count,
+    samples: count,
+    independent: z.boolean(),
+    gap: z.boolean(),
+  }),
+  z.object({ kind: z.literal('moved'), rendition, sequence: count }),
+  z.object({ kind: z.literal('lost'), rendition, sequence: count }),
+  z.object({ kind: z.literal('window-end') }),
+  z.object({ kind: z.literal('done') }),
+])
+
+export function writeJournalLine(entry: ChapterHead | JournalEntry): string {
+  return `${JSON.stringify(entry)}\n`
+}
+
+/**
+ * Reads what a process wrote until it was killed. A line that a full disk tore is passed over. Throws `origin-failed` when
+ * the first one is not a chapter's head.
+ */
+export function readJournal(bytes: Buffer): Journal {
+  let head: ChapterHead | undefined
+  const entries: JournalEntry[] = []
+  let at = 0
+  for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a, at)) {
+    const value = parseJson(bytes.toString('utf8', at, end))
+    at = end + 1
+    if (head) {
+      const parsed = entrySchema.safeParse(value)
+      if (parsed.success) entries.push(parsed.data)
+      continue
+    }
+    const parsed = headSchema.safeParse(value)
+    if (!parsed.success) break
+    head = parsed.data
+  }
+  if (!head) throw new NearcastError('origin-failed', 'the file is no journal of an archive')
+  return { head, entries, length: at }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,226 @@
+import { INDEX_NAME, writeRecordingIndex } from '../formats/recording/recording-index.ts'
+import type { Clock } from '../lib/clock.ts'
+import { withDeadline } from '../lib/deadline.ts'
+import { type Deferred, deferred } from '../lib/deferred.ts'
+import { describeError } from '../lib/errors.ts'
+import type { Log } from '../lib/log.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
+import type { Chapter } from './chapter.ts'
+import type { RenditionId } from './window-event.ts'
+
+export interface DeliveryDeps {
+  /** Where the recording goes. */
+  readonly store: ObjectStore
+  readonly clock: Clock
+  readonly log: Log
+  /** What may wait on the local disk; above, the oldest segments are given up. */
+  readonly queueBytes: number
+  /** A segment was given up, so nothing has it. */
+  readonly onLost: (rendition: RenditionId, sequence: number) => void
+  /** All objects and the last index are written. */
+  readonly onDelivered: () => void
+}
+
+interface Item {
+  readonly uri: string
+  readonly bytes: number
+  readonly rendition: RenditionId
+  /** undefined for an init section, which is never given up. */
+  readonly sequence: number | undefined
+  readonly type: string
+}
+
+const AT_ONCE = 4
+const WRITE_MS = 30_000
+const REST_FIRST_MS = 500
+const REST_MAX_MS = 30_000
+/** An index of a running recording is written again when it has grown by so much: together they cost a few times the last one. */
+const INDEX_GROWTH = 1.25
+const INDEX_STEP = 10
+
+/**
+ * Brings the objects of a recording from the local disk to the store it is recorded to, for as long as it takes; they leave
+ * the local disk then. Its queue is what lies there.
+ */
+export class Delivery {
+  readonly #chapter: Chapter
+  readonly #deps: DeliveryDeps
+  readonly #stop = new AbortController()
+  readonly #done = deferred()
+  #queue: Item[] = []
+  #waitingBytes = 0
+  #woken: Deferred<void> = deferred()
+  #ended = false
+  #known = 0
+  #indexAt = 1
+  #restMs = REST_FIRST_MS
+  #failing = false
+
+  constructor(chapter: Chapter, deps: DeliveryDeps) {
+    this.#chapter = chapter
+    this.#deps = deps
+    void this.#run()
+  }
+
+  /** On the local disk, not yet where they belong. */
+  get waitingBytes(): number {
+    return this.#waitingBytes
+  }
+  get failing(): boolean {
+    return this.#failing
+  }
+
+  add(item: Item): void {
+    this.#queue.push(item)
+    this.#waitingBytes += item.bytes
+    if (item.sequence !== undefined) this.#known++
+    this.#giveUpOldest()
+    this.#woken.resolve()
+  }
+
+  /** Nothing is added any more: the last index is written behind what waits. */
+  end(): void {
+    this.#ended = true
+    this.#woken.resolve()
+  }
+
+  /** Resolves when all is delivered, or after `ms`; what is left then lies on the disk for the next start. */
+  async settle(ms: number): Promise<void> {
+    const late = deferred()
+    using _ = this.#deps.clock.after(ms, () => late.resolve())
+    await Promise.race([this.#done.promise, late.promise])
+  }
+
+  stop(): void {
+    this.#stop.abort()
+    this.#woken.resolve()
+    this.#done.resolve()
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop
+    while (!signal.aborted) {
+      const batch = this.#queue.slice(0, AT_ONCE)
+      try {
+        if (batch.length === 0 && (await this.#restOrFinish())) return
+        const results = await Promise.allSettled(batch.map((item) => this.#deliver(item)))
+        const failed = results.find((result) => result.status === 'rejected')
+        if (failed) throw failed.reason
+        if (this.#known >= this.#indexAt) await this.#writeIndex(false)
+        this.#recovered()
+      } catch (error) {
+        if (signal.aborted) return
+        await this.#rest(error)
+      }
+    }
+  }
+
+  /** Nothing waits. True when all is done. */
+  async #restOrFinish(): Promise<boolean> {
+    if (this.#ended) {
+      await this.#writeIndex(true)
+      await this.#chapter.note({ kind: 'done' })
+      this.#chapter.delivered = true
+      this.#recovered()
+      this.#deps.onDelivered()
+      this.#done.resolve()
+      return true
+    }
+    this.#woken = deferred()
+    await this.#woken.promise
+    return false
+  }
+
+  async #deliver(item: Item): Promise<void> {
+    const { uri, rendition, sequence, type } = item
+    const key = this.#chapter.place + uri
+    const bytes = await this.#chapter.read(uri, this.#stop.signal)
+    if (bytes) {
+      await this.#write(key, bytes, type)
+    } else if (!(await this.#deps.store.stat(key, this.#stop.signal))) {
+      this.#drop(item)
+      if (sequence === undefined) return
+      await this.#chapter.lose(rendition, sequence)
+      this.#deps.onLost(rendition, sequence)
+      return
+    }
+    if (sequence !== undefined) await this.#chapter.note({ kind: 'moved', rendition, sequence })
+    await this.#chapter.remove(uri)
+    this.#drop(item)
+  }
+
+  #drop(item: Item): void {
+    const at = this.#queue.indexOf(item)
+    if (at < 0) return
+    this.#queue.splice(at, 1)
+    this.#waitingBytes -= item.bytes
+  }
+
+  async #writeIndex(ended: boolean): Promise<void> {
+    const bytes = writeRecordingIndex(this.#chapter.index(ended))
+    await this.#write(this.#chapter.place + INDEX_NAME, bytes, 'application/json')
+    this.#indexAt = Math.max(this.#known + INDEX_STEP, Math.ceil(this.#known * INDEX_GROWTH))
+  }
+
+  async #write(key: string, bytes: Uint8Array, contentType: string): Promise<void> {
+    const { store, clock } = this.#deps
+    await withDeadline(clock, WRITE_MS, `writing ${key}`, this.#stop.signal, (signal) =>
+      store.write(key, bytes, { contentType, size: bytes.length, signal }),
+    )
+  }
+
+  #giveUpOldest(): void {
+    while (this.#waitingBytes > this.#deps.queueBytes) {
+      // Those in front are on their way.
+      const item = this.#queue.slice(AT_ONCE).find(({ sequence }) => sequence !== undefined)
+      if (item?.sequence === undefined) return
+      const { rendition, sequence, uri } = item
+      this.#drop(item)
+      this.#deps.log.warn('a segment of a recording is given up: too much waits for its store', {
+        recording: this.#chapter.place,
+        rendition,
+        sequence,
+      })
+      void this.#forget(rendition, sequence, uri)
+    }
+  }
+
+  async #forget(rendition: RenditionId, sequence: number, uri: string): Promise<void> {
+    try {
+      await this.#chapter.lose(rendition, sequence)
+      await this.#chapter.remove(uri)
+    } catch (error) {
+      this.#deps.log.warn('a segment that was given up cannot be removed', {
+        reason: describeError(error),
+      })
+    }
+    this.#deps.onLost(rendition, sequence)
+  }
+
+  #recovered(): void {
+    this.#restMs = REST_FIRST_MS
+    if (!this.#failing) return
+    this.#failing = false
+    this.#deps.log.info('the store of a recording can be written again', {
+      recording: this.#chapter.place,
+    })
+  }
+
+  async #rest(error: unknown): Promise<void> {
+    const { clock, log } = this.#deps
+    if (!this.#failing) {
+      this.#failing = true
+      log.warn('the store of a recording cannot be written; what is recorded waits on the disk', {
+        recording: this.#chapter.place,
+        reason: describeError(error),
+      })
+    }
+    const ms = this.#restMs
+    this.#restMs = Math.min(REST_MAX_MS, ms * 2)
+    try {
+      await clock.sleep(ms, this.#stop.signal)
+    } catch {
+      // Stopped meanwhile: the loop sees it.
+    }
+  }
+}

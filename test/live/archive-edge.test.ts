@@ -1,0 +1,62 @@
+import { expect, test } from 'vitest'
+import type { Archives } from '../../server/live/archives.ts'
+import { silentLog } from '../../server/lib/log.ts'
+import { Metrics } from '../../server/lib/metrics.ts'
+import { createLiveReplicas } from '../../server/live/replicas.ts'
+import { makeLiveMedia } from '../support/live-media.ts'
+import { newFolder, openWithArchive, until } from './archive-fixture.ts'
+import { answered, ask, type Publisher, readMedia } from './live-fixture.ts'
+
+const MEDIA = await makeLiveMedia({ seconds: 60, fps: 10, gop: 10, size: '64x36' })
+
+function send(archives: Archives, publisher: Publisher, from: number, to: number): Promise<void> {
+  return publisher.send(MEDIA, from, to, () => until(() => archives.waitingSegments === 0))
+}
+
+test('an edge rewinds as far as its parent, and holds no more than the live edge for it', async () => {
+  const { live, archives, clock } = await openWithArchive(await newFolder())
+  const replicas = createLiveReplicas({
+    openTail: async (name, signal) => live.packager.tail(name, signal),
+    fetchParent: (request) => live.packager.origin.fetch(request),
+    clock,
+    log: silentLog,
+    metrics: new Metrics(),
+    idleMs: 600_000,
+  })
+  const edge = (path: string) => ask(replicas.origin, path)
+  const publisher = live.publish()
+  await send(archives, publisher, 0, 3000)
+  expect((await edge('/live/main/index.m3u8')).status).toBe(200)
+  await send(archives, publisher, 3000, 55_000)
+  const dvr = readMedia(await edge('/live/main/dvr-video-t1.m3u8'))
+  expect(dvr.segments).toEqual((await live.media('dvr-video-t1.m3u8')).segments)
+  expect(dvr.segments.length).toBeGreaterThan(50)
+  const [, old] = dvr.segments
+  const here = await edge(`/live/main/${old?.uri}`)
+  expect(here.status).toBe(200)
+  expect(here.body.equals((await live.get(`/live/main/${old?.uri}`)).body)).toBe(true)
+  const next = (dvr.segments.at(-1)?.sequence ?? 0) + 1
+  const held = edge(`/live/main/dvr-video-t1.m3u8?_HLS_msn=${next}`)
+  expect(await answered(held)).toBeUndefined()
+  await send(archives, publisher, 55_000, 58_000)
+  expect(readMedia(await held).segments.at(-1)?.sequence).toBeGreaterThanOrEqual(next)
+  replicas.close()
+})
+
+test('an edge whose parent cannot be asked fails the rewinding and nothing else', async () => {
+  const { live, archives, clock } = await openWithArchive(await newFolder())
+  const replicas = createLiveReplicas({
+    openTail: async (name, signal) => live.packager.tail(name, signal),
+    fetchParent: () => Promise.reject(new Error('no way')),
+    clock,
+    log: silentLog,
+    metrics: new Metrics(),
+    idleMs: 600_000,
+  })
+  await send(archives, live.publish(), 0, 5000)
+  expect((await ask(replicas.origin, '/live/main/video-t1.m3u8')).status).toBe(200)
+  const failed = await ask(replicas.origin, '/live/main/dvr-video-t1.m3u8')
+  expect(failed.status).toBe(502)
+  expect(failed.text).not.toContain('no way')
+  replicas.close()
+})
