@@ -1,4 +1,5 @@
 import { availableParallelism, loadavg } from 'node:os'
+import { systemRandom } from '../../server/lib/random.ts'
 
 /** One figure: what was asked for, what was measured, and whether that holds. */
 export interface Row {
@@ -44,6 +45,24 @@ export function quantile(values: readonly number[], share: number): number {
 
 export function median(values: readonly number[]): number {
   return quantile(values, 0.5)
+}
+
+/** Median and quartiles. */
+export function spread(values: readonly number[]): string {
+  const [low, middle, high] = [0.25, 0.5, 0.75].map((share) => brief(quantile(values, share)))
+  return `${middle} (${low} to ${high})`
+}
+
+/** The same ones in an order of chance, so that none always follows the same other. */
+export function shuffled<T>(values: readonly T[]): readonly T[] {
+  return values
+    .map((value) => ({ value, at: systemRandom.fraction() }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ value }) => value)
+}
+
+function brief(value: number): string {
+  return value < 10 ? value.toFixed(2) : String(Math.round(value))
 }
 
 export function list(values: readonly number[]): string {
