@@ -51,7 +51,9 @@ async function start(answer: FastAnswer | undefined, more: Partial<FastDeps> = {
   const made = deferred<FastConnection>()
   const records: Parameters<FastDeps['done']>[0][] = []
   const handedOver: Socket[] = []
+  const accepted: Socket[] = []
   server = createServer({ allowHalfOpen: true }, (socket) => {
+    accepted.push(socket)
     const deps: FastDeps = {
       path: { find: () => answer },
       nextId: () => '1',
@@ -76,7 +78,8 @@ async function start(answer: FastAnswer | undefined, more: Partial<FastDeps> = {
     received += chunk.toString('latin1')
   })
   socket.on('error', () => {})
-  return { socket, connection: await made.promise, records, handedOver, text: () => received }
+  const connection = await made.promise
+  return { socket, accepted: accepted[0], connection, records, handedOver, text: () => received }
 }
 
 test('an answer whose bytes are still to come is completed although the server closes, and nothing follows it', async () => {
@@ -138,4 +141,21 @@ test('a viewer who leaves in mid-answer ends the reading of it', async () => {
   viewer.socket.destroy()
   if (!signal.aborted) await once(signal, 'abort')
   expect(signal.aborted).toBe(true)
+})
+
+test('a viewer who is gone before his answer leaves is logged as one who got nothing', async () => {
+  const logged = deferred<Parameters<FastDeps['done']>[0]>()
+  let seen: Socket | undefined
+  const viewer = await start(undefined, {
+    path: {
+      find: () => {
+        seen?.destroy()
+        return halfHeld({ open: () => Promise.reject(new Error('gone')) })
+      },
+    },
+    done: (record) => logged.resolve(record),
+  })
+  seen = viewer.accepted
+  viewer.socket.write(REQUEST)
+  expect(await logged.promise).toMatchObject({ bytes: 0, complete: false })
 })
