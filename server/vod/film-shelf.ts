@@ -52,8 +52,15 @@ export class FilmShelf {
     return this.#films.size
   }
 
-  /** The film as the object was within `checkedMs`. Throws what `readFilm` throws. */
-  async current(key: string, signal: AbortSignal, checkedMs = CHECKED_MS): Promise<Film> {
+  /**
+   * The film as the object was within `checkedMs`; one that is opened for this is read on to the end of its first segment, unless
+   * `fromStart` is false. Throws what `readFilm` throws.
+   */
+  async current(
+    key: string,
+    signal: AbortSignal,
+    { checkedMs = CHECKED_MS, fromStart = true } = {},
+  ): Promise<Film> {
     const { clock, store } = this.#options
     const shelved = this.#films.get(key)
     if (shelved && clock.monotonic() - shelved.checkedAt < checkedMs) return this.#use(key, shelved)
@@ -67,7 +74,7 @@ export class FilmShelf {
       }
       this.#remove(key, shelved.film)
     }
-    return this.#load(key, signal)
+    return this.#load(key, signal, fromStart)
   }
 
   /** The version named by `hash`, without a look at the object when it is known; throws `media-replaced` when it is not the object's. */
@@ -75,7 +82,7 @@ export class FilmShelf {
     const shelved = this.#films.get(key)
     if (shelved?.film.hash === hash) return this.#use(key, shelved)
     // Another server may have seen a newer version first.
-    const film = await this.current(key, signal, 0)
+    const film = await this.current(key, signal, { checkedMs: 0, fromStart: false })
     if (film.hash !== hash) {
       throw new NearcastError(
         'media-replaced',
@@ -99,9 +106,9 @@ export class FilmShelf {
   }
 
   /** Whoever waits may leave; the load goes on while anyone is left. */
-  async #load(key: string, signal: AbortSignal): Promise<Film> {
+  async #load(key: string, signal: AbortSignal, fromStart: boolean): Promise<Film> {
     signal.throwIfAborted()
-    const loading = this.#loading.get(key) ?? this.#start(key)
+    const loading = this.#loading.get(key) ?? this.#start(key, fromStart)
     loading.waiting += 1
     try {
       return await orAborted(loading.film, signal)
@@ -114,12 +121,13 @@ export class FilmShelf {
     }
   }
 
-  #start(key: string): Loading {
+  #start(key: string, fromStart: boolean): Loading {
     if (this.#loading.size >= LOADS_MAX) {
       throw new NearcastError('unavailable', `${LOADS_MAX} films are being opened already`)
     }
     const controller = new AbortController()
-    const loading: Loading = { film: this.#read(key, controller.signal), controller, waiting: 0 }
+    const film = this.#read(key, controller.signal, fromStart)
+    const loading: Loading = { film, controller, waiting: 0 }
     this.#loading.set(key, loading)
     loading.film
       .catch(() => {})
@@ -129,17 +137,17 @@ export class FilmShelf {
     return loading
   }
 
-  async #read(key: string, signal: AbortSignal): Promise<Film> {
+  async #read(key: string, signal: AbortSignal, fromStart: boolean): Promise<Film> {
     const { clock, store, log, onLoad } = this.#options
     onLoad()
     const began = clock.monotonic()
     const film = await withDeadline(clock, LOAD_DEADLINE_MS, key, signal, async (deadline) => {
       try {
-        return await readFilm(store, key, deadline)
+        return await readFilm({ store, clock, fromStart }, key, deadline)
       } catch (error) {
         // It was replaced while it was read: once more, for the new one.
         if (!hasCode(error, 'object-changed')) throw error
-        return readFilm(store, key, deadline)
+        return readFilm({ store, clock, fromStart }, key, deadline)
       }
     })
     const { notPlayed, truncated, durationSeconds } = film

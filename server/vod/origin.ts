@@ -70,7 +70,7 @@ export function createVodOrigin(options: VodOriginOptions): VodOrigin {
     ranges: false,
     keyQuery: [],
     fetch: (request) => fetchVod(context, request),
-    probe: async (key, signal) => reportOf(await shelf.current(key, signal)),
+    probe: async (key, signal) => reportOf(await shelf.current(key, signal, { fromStart: false })),
   }
 }
 

@@ -2,19 +2,28 @@ import { type Container, detectContainer } from '../formats/isobmff/detect-conta
 import { readBoxHeader } from '../formats/isobmff/read-boxes.ts'
 import { type Movie, readMovie } from '../formats/isobmff/read-movie.ts'
 import { collect } from '../lib/bytes.ts'
+import type { Clock } from '../lib/clock.ts'
 import { hasCode, NearcastError } from '../lib/errors.ts'
-import type { ObjectRead, ObjectStore, ReadRange } from '../storage/object-store.ts'
+import type { ObjectRead, ObjectStore } from '../storage/object-store.ts'
 import { chooseTracks } from './choose-tracks.ts'
 import { type Film, makeFilm } from './film.ts'
+import { FilmStart, READ_ON_MS } from './film-start.ts'
 import { ObjectWindow } from './object-window.ts'
+import { layOutSegment } from './segment.ts'
 import { collectFragments } from './walk-fragments.ts'
 
 /**
  * Read at the same time on first touch. 512 KiB hold the index of about 12 minutes of film with sound, wherever it lies; a longer
- * one costs one more read, for exactly what is missing. Larger reads would cost short files more than that saves long ones.
+ * one costs one more read, for exactly what is missing.
  */
 const HEAD_BYTES = 512 * 1024
 const TAIL_BYTES = 512 * 1024
+/** For who plays from the start: with the first segment of most films in it, or its beginning. */
+const PLAYED_HEAD_BYTES = 2 * 1024 * 1024
+/** Of a longer first segment so much is read ahead. */
+const READ_AHEAD_BYTES = 8 * 1024 * 1024
+/** What tells containers apart. */
+const CONTAINER_BYTES = 1024
 
 export interface FilmLimits {
   /** Of a moov box. */
@@ -29,51 +38,114 @@ export const FILM_LIMITS: FilmLimits = {
   fragmentSamples: 16_000_000,
 }
 
+export interface FilmReading {
+  readonly store: ObjectStore
+  readonly clock: Clock
+  /** Someone is about to play it from the start: what the first segment needs is read on, into the store that keeps what it reads. */
+  readonly fromStart: boolean
+  readonly limits?: FilmLimits | undefined
+}
+
 /**
  * Reads what is needed to play the object: two reads at once, a third for a long index, then what fragments need.
  * Throws `object-not-found`, `media-unsupported`, `media-encrypted`, `media-broken`, `object-changed` and the store's errors.
  */
 export async function readFilm(
-  store: ObjectStore,
+  reading: FilmReading,
   key: string,
   signal: AbortSignal,
-  limits: FilmLimits = FILM_LIMITS,
 ): Promise<Film> {
+  const { store, fromStart, limits = FILM_LIMITS } = reading
   const tailGivenUp = new AbortController()
   const tail = openTail(store, key, AbortSignal.any([signal, tailGivenUp.signal]))
+  let head: FilmStart | undefined
   try {
-    const head = await readPart(store, key, { start: 0, end: HEAD_BYTES - 1 }, signal)
-    const window = new ObjectWindow(store, head.info, signal)
-    window.add(0, head.bytes)
-    checkContainer(key, detectContainer(head.bytes))
-    let joined = false
-    const join = async () => {
-      if (joined) return
-      joined = true
-      const { info, start, bytes } = await tail
-      if (info.etag !== head.info.etag) {
-        throw new NearcastError('object-changed', `${key}: ${head.info.etag} became ${info.etag}`)
-      }
-      window.add(start, bytes)
-    }
-    const { movie, start, end } = await findMovie(window, join, limits)
-    if (!movie.fragmentDefaults) checkSamplesOutside(movie, start, end)
-    if (movie.fragmentDefaults) await join()
-    const fragments =
-      movie.fragmentDefaults && (await collectFragments(window, movie, end, limits.fragmentSamples))
-    const choice = chooseTracks(
-      movie,
-      (track) => fragments?.collector.table(track.id) ?? track.samples,
-      head.info.size,
-    )
-    const truncated = choice.truncated || fragments?.truncated === true
-    return makeFilm(key, head.info, { ...choice, truncated })
+    head = await FilmStart.open(reading, key, fromStart ? PLAYED_HEAD_BYTES : HEAD_BYTES, signal)
+    const film = await readIndex(reading, key, head, tail, limits, signal)
+    if (fromStart) readOn(reading, film, head)
+    else head.close()
+    return film
   } catch (error) {
+    head?.close()
     throw hasCode(error, 'range-not-satisfiable')
       ? new NearcastError('media-broken', `${key}: the file is empty`)
       : error
   } finally {
     tailGivenUp.abort()
+  }
+}
+
+async function readIndex(
+  { store }: FilmReading,
+  key: string,
+  head: FilmStart,
+  tail: Promise<Part>,
+  limits: FilmLimits,
+  signal: AbortSignal,
+): Promise<Film> {
+  const window = new ObjectWindow(store, head.info, signal)
+  const begin = async (length: number) => window.add(0, await head.atLeast(length))
+  await begin(CONTAINER_BYTES)
+  checkContainer(key, detectContainer(window.have(0, CONTAINER_BYTES) ?? NOTHING))
+  let joined = false
+  const join = async () => {
+    if (joined) return
+    joined = true
+    const { info, start, bytes } = await tail
+    if (info.etag !== head.info.etag) {
+      throw new NearcastError('object-changed', `${key}: ${head.info.etag} became ${info.etag}`)
+    }
+    window.add(start, bytes)
+  }
+  /** Waits for what was asked for already before something is asked for again. */
+  const arrive = async (start: number, length: number) => {
+    if (!window.have(start, length) && start < head.length) await begin(start + length)
+    if (!window.have(start, length)) await join()
+  }
+  const { movie, start, end } = await findMovie(window, arrive, limits)
+  if (!movie.fragmentDefaults) checkSamplesOutside(movie, start, end)
+  if (movie.fragmentDefaults) {
+    await begin(head.length)
+    await join()
+  }
+  const fragments =
+    movie.fragmentDefaults && (await collectFragments(window, movie, end, limits.fragmentSamples))
+  const choice = chooseTracks(
+    movie,
+    (track) => fragments?.collector.table(track.id) ?? track.samples,
+    head.info.size,
+  )
+  const truncated = choice.truncated || fragments?.truncated === true
+  return makeFilm(key, head.info, { ...choice, truncated })
+}
+
+/** Reads on to the end of the first segment; nobody waits for it, and a failure is met again by whoever asks for the segment. */
+function readOn({ store, clock }: FilmReading, film: Film, head: FilmStart): void {
+  const end = firstSegmentEnd(film)
+  head.readOn(end)
+  if (end <= head.length) return
+  const given = new AbortController()
+  const range = { start: head.length, end: Math.min(end, head.length + READ_AHEAD_BYTES) - 1 }
+  const timer = clock.after(READ_ON_MS, () => given.abort())
+  store
+    .read(film.key, { range, ifMatch: film.info.etag, signal: given.signal })
+    .then(async ({ body }) => {
+      for await (const _ of body);
+    })
+    .catch(() => {})
+    .finally(() => timer[Symbol.dispose]())
+}
+
+/** Behind the last byte of the first segment; 0 where that is scattered over the file. */
+function firstSegmentEnd({ variants }: Film): number {
+  const rendition = variants[0]?.rendition
+  if (rendition === undefined || rendition.segmentCount === 0) return 0
+  try {
+    const { reads } = layOutSegment(rendition, 0)
+    return reads.length === 1 ? (reads[0]?.end ?? 0) : 0
+  } catch {
+    // Whoever asks for the segment is told what is wrong with it.
+    return 0
   }
 }
 
@@ -85,20 +157,14 @@ interface Part {
 
 /** Never rejects unseen: most files whose index is in front give it up. */
 function openTail(store: ObjectStore, key: string, signal: AbortSignal): Promise<Part> {
-  const tail = readPart(store, key, { suffix: TAIL_BYTES }, signal)
+  const tail = readTail(store, key, signal)
   tail.catch(() => {})
   return tail
 }
 
-async function readPart(
-  store: ObjectStore,
-  key: string,
-  range: ReadRange,
-  signal: AbortSignal,
-): Promise<Part> {
-  const read = await store.read(key, { range, signal })
-  const bytes = await collect(read.body, Math.max(HEAD_BYTES, TAIL_BYTES))
-  return { info: read.info, start: read.start, bytes }
+async function readTail(store: ObjectStore, key: string, signal: AbortSignal): Promise<Part> {
+  const read = await store.read(key, { range: { suffix: TAIL_BYTES }, signal })
+  return { info: read.info, start: read.start, bytes: await collect(read.body, TAIL_BYTES) }
 }
 
 function checkContainer(key: string, container: Container): void {
@@ -125,16 +191,16 @@ function checkSamplesOutside(movie: Movie, start: number, end: number): void {
   }
 }
 
-/** Walks the boxes of the file to its moov. `join` adds the tail. */
+/** Walks the boxes of the file to its moov. `arrive` waits for what is on its way. */
 async function findMovie(
   window: ObjectWindow,
-  join: () => Promise<void>,
+  arrive: (start: number, length: number) => Promise<void>,
   limits: FilmLimits,
 ): Promise<{ readonly movie: Movie; readonly start: number; readonly end: number }> {
   const { size } = window.info
   let ahead = AHEAD_BYTES
   const get = async (start: number, length: number) => {
-    if (!window.have(start, length)) await join()
+    await arrive(start, length)
     if (window.have(start, length)) return window.get(start, length)
     const bytes = await window.get(start, length, ahead)
     ahead = AHEAD_AGAIN_BYTES
@@ -169,3 +235,5 @@ const COPYING = 'if it is still being copied, wait'
 function cutShort(how: string): NearcastError {
   return new NearcastError('media-broken', `the file is cut short: ${how}`)
 }
+
+const NOTHING = new Uint8Array(0)
