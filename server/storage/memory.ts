@@ -54,7 +54,8 @@ export function openMemoryStore({ clock }: { readonly clock: Clock }): ObjectSto
 
     async write(key, body, options) {
       checkKey(key)
-      const bytes = await collect(writtenBody(key, body, options))
+      // What was given stays its giver's.
+      const bytes = Buffer.from(await collect(writtenBody(key, body, options)))
       const { contentType } = options
       const etag = createHash('md5').update(bytes).digest('hex')
       const info = { key, size: bytes.length, etag, lastModified: clock.now(), contentType }

@@ -1,3 +1,4 @@
+import { Gathered } from '../lib/bytes.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type Deferred, deferred } from '../lib/deferred.ts'
 import { NearcastError } from '../lib/errors.ts'
@@ -24,7 +25,7 @@ export class FilmStart {
   readonly #unfollow: () => void
   readonly #clock: Clock
   /** Undefined once nobody looks at the bytes any more. */
-  #bytes: Buffer | undefined
+  #bytes: Gathered | undefined = new Gathered()
   #filled = 0
   #wanted: number
   #over = false
@@ -37,7 +38,6 @@ export class FilmStart {
     this.#reading = reading
     this.#unfollow = unfollow
     this.#clock = clock
-    this.#bytes = Buffer.allocUnsafeSlow(read.length)
     this.#wanted = read.length
     void this.#receive(read)
   }
@@ -64,7 +64,7 @@ export class FilmStart {
     }
   }
 
-  /** All that is there once that are `length` bytes, or the whole part; later views hold the same memory. */
+  /** `length` bytes from the beginning, or the whole part, once they are there; more when that costs nothing. */
   async atLeast(length: number): Promise<Uint8Array> {
     const wanted = Math.min(length, this.length)
     while (this.#filled < wanted) {
@@ -73,7 +73,7 @@ export class FilmStart {
       this.#movement ??= deferred()
       await this.#movement.promise
     }
-    return this.#bytes?.subarray(0, this.#filled) ?? NOTHING
+    return this.#bytes?.first(wanted) ?? NOTHING
   }
 
   /** Its bytes are not looked at any more; they are read on up to before byte `end`. */
@@ -110,7 +110,7 @@ export class FilmStart {
   #take(chunk: Uint8Array): void {
     if (this.#filled + chunk.length > this.length)
       throw new NearcastError('store-failed', `${this.info.key}: more bytes than were asked for`)
-    this.#bytes?.set(chunk, this.#filled)
+    this.#bytes?.add(chunk)
     this.#filled += chunk.length
     this.#moved()
   }

@@ -28,7 +28,7 @@ export function readEsds(bytes: Uint8Array, esds: Box): ElementaryStream {
     return { objectType, config: new Uint8Array(0) }
   }
   const length = descriptorLength(fields)
-  return { objectType, config: fields.bytes(Math.min(length, fields.left)).slice() }
+  return { objectType, config: new Uint8Array(fields.bytes(Math.min(length, fields.left))) }
 }
 
 function expectDescriptor(fields: FieldReader, tag: number): void {
