@@ -29,7 +29,7 @@ export class FilmStart {
   #filled = 0
   #wanted: number
   #over = false
-  #error: unknown
+  #error: Error | undefined
   #movement: Deferred<void> | undefined
 
   private constructor(read: ObjectRead, { reading, unfollow, clock }: Reading) {
@@ -100,7 +100,8 @@ export class FilmStart {
         if (this.#filled >= this.#wanted && this.#filled < this.length) break
       }
     } catch (error) {
-      this.#error = error
+      this.#error =
+        error instanceof Error ? error : new NearcastError('store-failed', String(error))
     }
     this.#over = true
     this.#moved()
