@@ -22,10 +22,7 @@ const MIDDLING = { ...SIZED, extra: [...noisy('1500k'), '-bufsize', '750k'] }
 const HEAVY = { ...SIZED, extra: [...noisy('5M'), '-bufsize', '2500k'] }
 
 /** Films read through the cache, as the server reads them. */
-async function cachedShelf(
-  path: string,
-  wrap = (store: ObjectStore) => store,
-): Promise<Shelf> {
+async function cachedShelf(path: string, wrap = (store: ObjectStore) => store): Promise<Shelf> {
   const clock = new FakeClock()
   const memory = openMemoryStore({ clock })
   await memory.write('film', await readFile(path), { signal: NEVER })
