@@ -21,7 +21,7 @@ export interface Arguments {
 }
 
 const VALUED = ['--data', '--config', '--distribution', '--examples', '--tag']
-const BARE = ['--json', '--help', '--soft', '--dry-run']
+const BARE = ['--json', '--help', '--soft', '--dry-run', '--backup']
 
 /** Splits words from flags; `--` ends the flags. An unknown flag is a CommandFailure. */
 export function readArguments(argv: readonly string[]): Arguments {

@@ -44,8 +44,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: keyList,
   },
   'key create': {
-    usage: 'NAME',
-    summary: 'a new key for a stream; shown this once',
+    usage: 'NAME [--backup]',
+    summary: 'a new key for a stream; shown this once; --backup for a publisher that stands by',
     words: ONE,
     run: keyCreate,
   },
@@ -177,14 +177,22 @@ async function keyList(context: Context): Promise<void> {
   else
     context.out(
       writeTable([
-        ['ID', 'STREAM', 'CREATED'],
-        ...keys.map((key) => [textOf(key, 'id'), textOf(key, 'name'), timeOf(key, 'createdAt')]),
+        ['ID', 'STREAM', 'CREATED', ''],
+        ...keys.map((key) => [
+          textOf(key, 'id'),
+          textOf(key, 'name'),
+          timeOf(key, 'createdAt'),
+          memberOf(key, 'backup') === true ? 'backup' : '',
+        ]),
       ]),
     )
 }
 
 async function keyCreate(context: Context, [name = '']: readonly string[]): Promise<void> {
-  const answer = await context.ask('POST', '/keys', { name })
+  const answer = await context.ask('POST', '/keys', {
+    name,
+    ...(context.args.flags.has('--backup') && { backup: true }),
+  })
   if (printedAsJson(context, answer)) return
   const rows = [
     ['Server', textOf(answer, 'server')],

@@ -7,6 +7,8 @@ export interface StreamKeyEntry {
   readonly id: string
   readonly name: string
   readonly key: string
+  /** Its publisher stands by for one with another key of this name. */
+  readonly backup: boolean
   /** Milliseconds since 1970. */
   readonly createdAt: number
 }
@@ -18,10 +20,17 @@ export async function createStreamKey(
   log: ChangeLog,
   random: Random,
   name: string,
+  backup = false,
 ): Promise<StreamKeyEntry> {
   const key = readableToken(random, KEY_LENGTH)
-  const { at } = await log.append({ kind: 'stream-key', name, key, revoked: false })
-  return { id: idOf(key), name, key, createdAt: at }
+  const { at } = await log.append({
+    kind: 'stream-key',
+    name,
+    key,
+    revoked: false,
+    ...(backup && { backup }),
+  })
+  return { id: idOf(key), name, key, backup, createdAt: at }
 }
 
 /** The keys that are not revoked, oldest first. */
@@ -29,9 +38,9 @@ export function listStreamKeys(log: ChangeLog): readonly StreamKeyEntry[] {
   const keys = new Map<string, StreamKeyEntry>()
   for (const change of log.since(0) ?? []) {
     if (change.kind !== 'stream-key') continue
-    const { name, key, at } = change
+    const { name, key, backup = false, at } = change
     if (change.revoked) keys.delete(key)
-    else keys.set(key, { id: idOf(key), name, key, createdAt: at })
+    else keys.set(key, { id: idOf(key), name, key, backup, createdAt: at })
   }
   return [...keys.values()]
 }

@@ -49,7 +49,12 @@ export const streamRoutes: readonly Route[] = [
     run: ({ changes }) => {
       if (changes.parent !== undefined) throw followsParent(changes.parent)
       return {
-        keys: listStreamKeys(changes).map(({ id, name, createdAt }) => ({ id, name, createdAt })),
+        keys: listStreamKeys(changes).map(({ id, name, backup, createdAt }) => ({
+          id,
+          name,
+          backup,
+          createdAt,
+        })),
       }
     },
   }),
@@ -62,14 +67,24 @@ export const streamRoutes: readonly Route[] = [
         description: 'Name of the stream.',
         expected: 'a stream name of letters, digits, - and _ (at most 64)',
       }),
+      backup: z.boolean().default(false).meta({
+        description:
+          'For a second publisher, which stands by and takes over while the one with another key of this name is gone or silent.',
+        expected: 'true or false',
+      }),
     }),
     status: 201,
     run: async ({ changes, random, services, log }, { body }) => {
-      const { id, name, key, createdAt } = await createStreamKey(changes, random, body.name)
-      log.info('stream key created', { stream: name, id })
+      const { id, name, key, backup, createdAt } = await createStreamKey(
+        changes,
+        random,
+        body.name,
+        body.backup,
+      )
+      log.info('stream key created', { stream: name, id, backup })
       const { rtmp: server, http } = services.health().listeners
       const watch = http === undefined ? undefined : `${http}/watch/live/${name}`
-      return { id, name, key, createdAt, server, watch }
+      return { id, name, key, backup, createdAt, server, watch }
     },
   }),
   route({

@@ -24,6 +24,8 @@ export interface StreamKeyChange {
   readonly name: string
   readonly key: string
   readonly revoked: boolean
+  /** Of a publisher that stands by for the one with another key of this name. */
+  readonly backup?: boolean | undefined
 }
 export interface DistributionChange {
   readonly kind: 'distribution'

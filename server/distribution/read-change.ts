@@ -44,7 +44,8 @@ function hasBody(value: Readonly<Record<string, unknown>>): boolean {
       return (
         typeof value['name'] === 'string' &&
         typeof value['key'] === 'string' &&
-        typeof value['revoked'] === 'boolean'
+        typeof value['revoked'] === 'boolean' &&
+        ['undefined', 'boolean'].includes(typeof value['backup'])
       )
     case 'distribution':
       return isDistribution(value['distribution']) && typeof value['removed'] === 'boolean'

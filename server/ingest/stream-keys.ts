@@ -3,6 +3,14 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 export interface StreamKey {
   readonly name: string
   readonly key: string
+  /** Its publisher stands by for one with another key of this name. */
+  readonly backup?: boolean | undefined
+}
+
+/** What a secret key opens. */
+export interface OpenedStream {
+  readonly name: string
+  readonly backup: boolean
 }
 
 /**
@@ -11,12 +19,13 @@ export interface StreamKey {
  */
 export function createKeyResolver(
   keys: () => Iterable<StreamKey>,
-): (key: string) => { readonly name: string } | undefined {
+): (key: string) => OpenedStream | undefined {
   return (key) => {
     const given = digest(key)
-    let found: { readonly name: string } | undefined
+    let found: OpenedStream | undefined
     for (const known of keys()) {
-      if (timingSafeEqual(digest(known.key), given)) found = { name: known.name }
+      if (timingSafeEqual(digest(known.key), given))
+        found = { name: known.name, backup: known.backup === true }
     }
     return found
   }

@@ -72,7 +72,7 @@ async function run(argv: readonly string[], env: Record<string, string> = {}, cw
 const KEYS = {
   keys: [
     { id: '0f3a', name: 'main', createdAt: Date.UTC(2026, 0, 2, 3, 4, 5) },
-    { id: '9bc1', name: 'studio-two', createdAt: Date.UTC(2026, 0, 3) },
+    { id: '9bc1', name: 'studio-two', backup: true, createdAt: Date.UTC(2026, 0, 3) },
   ],
 }
 
@@ -81,7 +81,7 @@ describe('nearcast', () => {
     answers.set('GET /api/v1/keys', [200, KEYS])
     expect(await run(['key', 'list'])).toEqual({
       exit: 0,
-      out: 'ID    STREAM      CREATED\n0f3a  main        2026-01-02 03:04:05\n9bc1  studio-two  2026-01-03 00:00:00\n',
+      out: 'ID    STREAM      CREATED\n0f3a  main        2026-01-02 03:04:05\n9bc1  studio-two  2026-01-03 00:00:00  backup\n',
       err: '',
     })
     expect(asked[0]?.token).toBe('Bearer the-token')
@@ -104,6 +104,8 @@ describe('nearcast', () => {
         'Keep the key: it is shown this once. From the next start on, DATA/ready.json has it while the server runs.\n',
     )
     expect(asked[0]?.body).toBe('{"name":"main"}')
+    await run(['key', 'create', 'main', '--backup'])
+    expect(asked[1]?.body).toBe('{"name":"main","backup":true}')
   })
 
   it('revokes a key by id or by its stream’s name', async () => {

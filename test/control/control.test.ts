@@ -219,6 +219,19 @@ describe('streams and keys', () => {
     expect(JSON.stringify(listed.body)).not.toContain(key)
   })
 
+  it('makes a key for a publisher that stands by', async () => {
+    const made = await post('/keys', { name: 'main', backup: true })
+    expect(made).toMatchObject({ status: 201, body: { name: 'main', backup: true } })
+    const id = textOf(made, 'id')
+    const listed = (await get('/keys')).body
+    expect(listed).toMatchObject({
+      keys: expect.arrayContaining([
+        { id, name: 'main', backup: true, createdAt: expect.any(Number) },
+      ]),
+    })
+    expect((await remove(`/keys/${id}`)).status).toBe(204)
+  })
+
   it('cuts who publishes with a key that is revoked, whatever other keys there are', async () => {
     const first = textOf(await post('/keys', { name: 'main' }), 'id')
     const second = textOf(await post('/keys', { name: 'main' }), 'id')

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { PublishGate } from '../../server/ingest/publish-gate.ts'
-import { createKeyResolver } from '../../server/ingest/stream-keys.ts'
+import { createKeyResolver, type StreamKey } from '../../server/ingest/stream-keys.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 function gateOf(holder: () => string | undefined) {
@@ -62,11 +62,11 @@ describe('stream keys', () => {
   })
 
   test('keys made and revoked while running count at once', () => {
-    const keys = [{ name: 'main', key: 'one' }]
+    const keys: StreamKey[] = [{ name: 'main', key: 'one' }]
     const resolve = createKeyResolver(() => keys)
-    expect(resolve('one')).toEqual({ name: 'main' })
-    keys.push({ name: 'b', key: 'two' })
-    expect(resolve('two')).toEqual({ name: 'b' })
+    expect(resolve('one')).toEqual({ name: 'main', backup: false })
+    keys.push({ name: 'main', key: 'two', backup: true })
+    expect(resolve('two')).toEqual({ name: 'main', backup: true })
     keys.length = 0
     expect(resolve('one')).toBeUndefined()
     expect(resolve('')).toBeUndefined()
