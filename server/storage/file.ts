@@ -145,19 +145,22 @@ async function writeFile(
   }
 }
 
+/** A folder is empty again and again where objects come and go one at a time. */
+const OPEN_ATTEMPTS = 20
+
 async function openNew(folder: string, temporary: string): Promise<FileHandle> {
+  const parent = path.dirname(temporary)
   for (let attempt = 1; ; attempt++) {
-    await mkdir(folder, { recursive: true })
-    const parent = path.dirname(temporary)
-    // Looked at before and behind: mkdir itself follows a link.
-    await checkInside(folder, parent)
-    await mkdir(parent, { recursive: true })
-    await checkInside(folder, parent)
     try {
+      await mkdir(folder, { recursive: true })
+      // Looked at before and behind: mkdir itself follows a link.
+      await checkInside(folder, parent)
+      await mkdir(parent, { recursive: true })
+      await checkInside(folder, parent)
       return await open(temporary, 'wx')
     } catch (error) {
-      // Between the two a `remove` may take the empty folder away.
-      if (codeOf(error) !== 'ENOENT' || attempt === 3) throw error
+      // Between two of these a `remove` may take the empty folder away, or one above it.
+      if (codeOf(error) !== 'ENOENT' || attempt === OPEN_ATTEMPTS) throw error
     }
   }
 }

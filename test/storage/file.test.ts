@@ -191,6 +191,20 @@ describe('a folder', () => {
     expect(await readdir(path.join(root, 'a'))).toEqual(['b'])
   })
 
+  it('writes while what lies beside it is removed, and the folders with it', async () => {
+    const { store } = await openTemporary()
+    const signal = AbortSignal.timeout(60_000)
+    const comeAndGo = async (id: number) => {
+      for (let i = 0; i < 400; i++) {
+        const key = `a/b/c/d/${id}-${i}`
+        await store.write(key, Buffer.from('x'), { signal })
+        expect(await store.stat(key, signal)).toBeDefined()
+        await store.remove(key, signal)
+      }
+    }
+    await Promise.all([1, 2, 3].map(comeAndGo))
+  })
+
   it('refuses a file where a folder is, and a folder where a file is', async () => {
     const { store, put } = await openTemporary()
     await put('file', 'x')
