@@ -1,3 +1,4 @@
+import { commonFrameRate } from '../formats/m3u8/frame-rate.ts'
 import { type AudioRendition, writeMultivariant } from '../formats/m3u8/write-multivariant.ts'
 import { mediaPlaylistUri, type PlaylistSpan } from './address.ts'
 import { firstListed, type Rendition, type Segment } from './segment.ts'
@@ -13,21 +14,6 @@ export interface Measured {
 }
 
 const GROUP = 'audio'
-const COMMON_FRAME_RATES = [
-  24_000 / 1001,
-  24,
-  25,
-  30_000 / 1001,
-  30,
-  48,
-  50,
-  60_000 / 1001,
-  60,
-  100,
-  120_000 / 1001,
-  120,
-]
-
 /** The text of `index.m3u8` or `dvr.m3u8`: one variant for each video rendition, audio as a rendition of its own beside it. */
 export function writeLivePlaylists(window: LiveWindow, span: PlaylistSpan): string {
   const target = window.currentTarget ?? 1
@@ -111,15 +97,6 @@ export function measure(window: LiveWindow, rendition: Rendition): Measured {
 /** rfc8216bis §4.4.6.2: the peak counts contiguous segments of half to one and a half target durations; a stub of a few frames with a key frame would count many times over. */
 function countsForPeak(segment: Segment, listed: readonly Segment[]): boolean {
   return listed.length === 1 ? segment.durationSeconds > 0 : segment.durationSeconds >= 0.5
-}
-
-/** Timestamps of whole milliseconds measure 29.97 as 29.94 to 30.01: the rate that is meant, where one is near. */
-function commonFrameRate(measured: number): number {
-  for (const rate of COMMON_FRAME_RATES) {
-    if (Math.abs(measured - rate) / rate < 0.0005) return rate
-  }
-  const near = COMMON_FRAME_RATES.filter((rate) => Math.abs(measured - rate) / rate < 0.005)
-  return near.find(Number.isInteger) ?? near[0] ?? Math.round(measured * 100) / 100
 }
 
 function thousands(bits: number): number {

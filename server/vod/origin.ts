@@ -10,7 +10,7 @@ import type {
   OriginResponse,
 } from '../http/message.ts'
 import type { Clock } from '../lib/clock.ts'
-import { hasCode, NearcastError, publicSentence } from '../lib/errors.ts'
+import { hasCode, NearcastError } from '../lib/errors.ts'
 import { failureLogOf } from '../lib/failure-log.ts'
 import type { Log } from '../lib/log.ts'
 import type { CountingMetric, Metrics } from '../lib/metrics.ts'
@@ -20,6 +20,8 @@ import type { Film, Rendition } from './film.ts'
 import { FilmShelf } from './film-shelf.ts'
 import { writeMaster, writeMedia } from './playlists.ts'
 import { type FilmReport, reportOf } from './probe.ts'
+import { answerRecording, type Recordings, SKIP_QUERY } from './recording-answer.ts'
+import { refusal } from './refusal.ts'
 import { initSection, layOutSegment } from './segment.ts'
 import { sendSegment } from './send-segment.ts'
 
@@ -29,6 +31,8 @@ export interface VodOriginOptions {
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics
+  /** What plays under `/vod/recordings/`; without, it is looked for like any film. */
+  readonly recordings?: Recordings | undefined
   /** Memory for the indexes of films; default 256 MiB. */
   readonly maxIndexBytes?: number | undefined
 }
@@ -44,8 +48,6 @@ const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
 const MASTER_CACHING = 'public, max-age=60'
 /** RFC 8246: everything else names its version. */
 const VERSION_CACHING = 'public, max-age=31536000, immutable'
-/** What is wrong with a file stays wrong until it is replaced; a store's failure may be over at once. */
-const REFUSAL_CACHING = 'public, max-age=10'
 
 /** The origin `vod`: HLS made just in time of stored MP4 and MOV files, at `/vod/KEY/index.m3u8`. */
 export function createVodOrigin(options: VodOriginOptions): VodOrigin {
@@ -63,12 +65,12 @@ export function createVodOrigin(options: VodOriginOptions): VodOrigin {
     onLoad: () => counters.loads.add(),
   })
   metrics.gauge('vod_index_bytes', 'Memory of film indexes', () => shelf.bytes)
-  const context = { store, clock, log, shelf, ...counters }
+  const context = { store, clock, log, shelf, recordings: options.recordings, ...counters }
   return {
     id: 'vod',
     caching: 'shared',
     ranges: false,
-    keyQuery: [],
+    keyQuery: options.recordings ? [SKIP_QUERY] : [],
     fetch: (request) => fetchVod(context, request),
     probe: async (key, signal) => reportOf(await shelf.current(key, signal, { fromStart: false })),
   }
@@ -79,6 +81,7 @@ interface Context {
   readonly clock: Clock
   readonly log: Log
   readonly shelf: FilmShelf
+  readonly recordings: Recordings | undefined
   readonly segments: CountingMetric
   readonly mended: CountingMetric
 }
@@ -88,6 +91,8 @@ async function fetchVod(context: Context, request: OriginRequest): Promise<Origi
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       throw new NearcastError('method-not-allowed', `${request.method} of stored media`)
     }
+    const recorded = context.recordings && (await answerRecording(context.recordings, request))
+    if (recorded) return recorded
     const address = parseVodAddress(request.path)
     if (address !== undefined) return await answer(context, request, address)
   } catch (error) {
@@ -185,22 +190,6 @@ async function message(
 
 function response(status: number, headers: Fields, body: Body): OriginMessage {
   return { kind: 'message', status, headers, body }
-}
-
-function refusal(error: NearcastError, method: string): OriginMessage {
-  const body = Buffer.from(JSON.stringify({ code: error.code, message: publicSentence(error) }))
-  const headers = {
-    'content-type': 'application/json',
-    'content-length': String(body.length),
-    'cache-control': isOfTheFile(error) ? REFUSAL_CACHING : 'no-store',
-    ...(error.code === 'method-not-allowed' ? { allow: 'GET, HEAD' } : {}),
-  }
-  return response(error.status, headers, method === 'HEAD' ? null : body)
-}
-
-/** A condition is of one request: who sent none must not be given its 412. */
-function isOfTheFile({ code, status }: NearcastError): boolean {
-  return status < 500 && code !== 'precondition-failed'
 }
 
 function noSuchPart({ key }: VodAddress): NearcastError {

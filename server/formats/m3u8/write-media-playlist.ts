@@ -37,6 +37,8 @@ export interface PlaylistHead {
   readonly type?: 'VOD' | 'EVENT' | undefined
   readonly independentSegments?: boolean | undefined
   readonly lowLatency?: LowLatency | undefined
+  /** Delta updates are given (§4.4.3.8); with `lowLatency` that says it. */
+  readonly canSkipUntilSeconds?: number | undefined
 }
 
 export function writePlaylistHead(head: PlaylistHead): string {
@@ -44,6 +46,8 @@ export function writePlaylistHead(head: PlaylistHead): string {
   if (head.independentSegments) text += '#EXT-X-INDEPENDENT-SEGMENTS\n'
   text += `#EXT-X-TARGETDURATION:${head.targetDurationSeconds}\n`
   if (head.lowLatency) text += serverControl(head.lowLatency)
+  else if (head.canSkipUntilSeconds !== undefined)
+    text += `#EXT-X-SERVER-CONTROL:CAN-SKIP-UNTIL=${decimal(head.canSkipUntilSeconds)}\n`
   text += `#EXT-X-MEDIA-SEQUENCE:${head.mediaSequence}\n`
   if (head.discontinuitySequence > 0)
     text += `#EXT-X-DISCONTINUITY-SEQUENCE:${head.discontinuitySequence}\n`
