@@ -19,12 +19,12 @@ import { deferred } from './lib/deferred.ts'
 import { describeError, NearcastError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import type { Metrics } from './lib/metrics.ts'
-import type { Random } from './lib/random.ts'
-import { Archives } from './live/archives.ts'
+import { type Random, readableToken } from './lib/random.ts'
 import { createLivePackager, type LivePackager } from './live/packager.ts'
+import type { Recordings } from './live/recordings.ts'
 import { createLiveReplicas } from './live/replicas.ts'
-import { DEFAULT_WINDOW_LIMITS } from './live/window.ts'
 import { openOrigins } from './main-origins.ts'
+import { openRecording } from './main-recording.ts'
 import type { OriginFaceDeps } from './origin/origin-face.ts'
 import { createPagesOrigin } from './pages/pages-origin.ts'
 import { StreamRegistry } from './stream/registry.ts'
@@ -57,6 +57,7 @@ export interface Sources {
   }
   readonly changes?: ChangeLog
   readonly vod?: VodOrigin
+  readonly recordings?: Recordings
   /** About how many watch each live stream here; the packager's own viewers are not among them. */
   readonly viewers?: () => Readonly<Record<string, number>>
   /** What remote edges are given, and what they say in return. */
@@ -100,6 +101,11 @@ export async function openLocalSources(base: Base): Promise<Sources> {
 
   const edgePositions = new EdgePositions(clock)
   const registry = new StreamRegistry(clock, random)
+  const { archives, recordings } = await openRecording({
+    ...base,
+    storeOf: (id) => configured.store(id),
+    onRemoved: (key) => forgetBelow(`/vod/${key}/*`, changes, base),
+  })
   const live = await createLivePackager({
     ...base,
     registry,
@@ -108,14 +114,11 @@ export async function openLocalSources(base: Base): Promise<Sources> {
     dvrSeconds: config.live.dvrSeconds,
     graceSeconds: config.live.reconnectSeconds,
     stateDir: join(config.data, 'live'),
-    archives: new Archives({
-      ...base,
-      folder: join(config.data, 'live-archive'),
-      queueBytes: 0,
-      limits: DEFAULT_WINDOW_LIMITS,
-    }),
+    archives,
   })
-  const vod = createVodOrigin({ ...base, store: configured.store(config.vod.origin) })
+  void recordings.lookForUnknown()
+  const store = configured.store(config.vod.origin)
+  const vod = createVodOrigin({ ...base, store, recordings })
   const pages = openPages(base)
   const builtIn = new Map([live.origin, vod, pages].map((origin) => [origin.id, origin]))
   const origin = (id: string) => builtIn.get(id) ?? configured.get(id)
@@ -126,6 +129,7 @@ export async function openLocalSources(base: Base): Promise<Sources> {
     toldSeq: () => toldSeq,
     changes,
     vod,
+    recordings,
     ingest: { registry, live, keys: () => listStreamKeys(changes) },
     state: () => stateOf(control, changes.position.epoch),
     edgePositions,
@@ -138,6 +142,7 @@ export async function openLocalSources(base: Base): Promise<Sources> {
     checkBuckets: (signal) => configured.checkBuckets(signal),
     save: () => live.save(),
     close: async () => {
+      recordings.close()
       live.close()
       subscription[Symbol.dispose]()
       await changes.close()
@@ -145,6 +150,16 @@ export async function openLocalSources(base: Base): Promise<Sources> {
       log.debug('sources closed')
     },
   }
+}
+
+/** What caches hold of a recording that was removed. */
+function forgetBelow(path: string, changes: ChangeLog, { random, log }: Base): void {
+  const id = `i${readableToken(random, 14)}`
+  changes
+    .append({ kind: 'invalidation', id, distribution: '*', paths: [path] })
+    .catch((error: unknown) => {
+      log.warn('what was removed may still be in caches', { path, error: describeError(error) })
+    })
 }
 
 /** Where a parent is, and what this edge calls itself. */

@@ -22,8 +22,6 @@ function notYet(config: Config): readonly string[] {
       'cache.diskBytes: an edge with http.workers keeps nothing on disk; each worker asks the parent',
     )
   if (config.redis) said.push('redis: not in this version; the change log is a file')
-  if (config.live.record !== undefined)
-    said.push('live.record: not in this version; nothing is recorded')
   for (const one of config.distributions)
     if (one.kind === 'rtmp')
       said.push(`distributions.${one.id}: stored media over RTMP is not in this version`)

@@ -159,11 +159,16 @@ export const settingsSchema = z.strictObject({
       }).default('auto'),
       record: pattern(/^[a-z0-9][a-z0-9_-]{0,63}$/i, {
         description:
-          'Origin that live streams are recorded to; `off` records nothing. Not in this version.',
+          'Origin that live streams are recorded to, below `recordings/NAME/`; `off` records nothing.',
         expected: 'an origin (s3 or file), or off',
       }).default('off'),
+      recordQueueBytes: bytes(MIB, 1024 * TIB, {
+        description:
+          'Disk in the data folder that recordings may wait on, all together, while their origin cannot be written; above it the oldest segments are given up and are gaps.',
+      }).prefault('4GiB'),
       retention: seconds(0, 3_153_600_000, {
-        description: 'How long recordings are kept; 0 keeps them. Not in this version.',
+        description:
+          'How long a recording is kept after its end; 0 keeps it. Clips stay until they are removed.',
       }).prefault(0),
     })
     .prefault({}),

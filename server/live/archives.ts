@@ -1,28 +1,39 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { RecordingIndex } from '../formats/recording/recording-index.ts'
+import { type RecordingTotals, totalsOf } from '../formats/recording/recording-totals.ts'
 import type { Body } from '../http/message.ts'
 import type { Clock } from '../lib/clock.ts'
 import { withDeadline } from '../lib/deadline.ts'
-import { describeError, hasCode } from '../lib/errors.ts'
+import { describeError, hasCode, NearcastError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { openFileStore } from '../storage/file.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
-import { segmentUri } from './address.ts'
-import { type ChapterHead, type Journal, readJournal } from './archive-journal.ts'
+import type { ChapterHead, Journal } from './archive-journal.ts'
 import { Chapter, readLocal, removeAll } from './chapter.ts'
-import { Delivery } from './delivery.ts'
+import { Deliveries } from './deliveries.ts'
+import { JOURNAL_SUFFIX, type LeftJournal, readLeftJournals } from './left-journals.ts'
 import { attachChapters, windowOf } from './restored-window.ts'
 import { StreamArchive } from './stream-archive.ts'
 import type { LiveWindow, WindowLimits } from './window.ts'
 
 /** Something about a recording that others may want to be told. */
 export interface RecordingEvent {
-  readonly kind: 'started' | 'ended'
+  /** `record-failed`: its store cannot be written, or segments of it are missing; it goes on. */
+  readonly kind: 'record-started' | 'record-ended' | 'record-failed'
   readonly stream: string
   /** `recordings/NAME/START`: what it plays as under `/vod`. */
   readonly key: string
   readonly at: number
+  /** Of a failure, in words for the operator. */
+  readonly reason?: string | undefined
+}
+
+/** A recording that is wholly in its store. */
+export interface CompleteRecording {
+  readonly key: string
+  readonly origin: string
+  readonly index: RecordingIndex
 }
 
 export interface ArchivesOptions {
@@ -30,28 +41,30 @@ export interface ArchivesOptions {
   readonly folder: string
   /** Where objects wait, or stay for rewinding; a folder of `folder` unless given. */
   readonly local?: ObjectStore | undefined
-  /** Where streams are recorded to; undefined: they are kept for rewinding only. */
-  readonly record?: { readonly origin: string; readonly store: ObjectStore } | undefined
-  /** Disk that a recording may wait on while its store cannot be written. */
+  /** The origin that streams are recorded to; undefined: they are kept for rewinding only. */
+  readonly record?: string | undefined
+  /** The store of an origin: recordings of an earlier start may belong in another one than `record`. */
+  readonly storeOf: (origin: string) => ObjectStore
+  /** Disk that all recordings together may wait on while their stores cannot be written. */
   readonly queueBytes: number
   readonly limits: WindowLimits
   readonly clock: Clock
   readonly log: Log
   readonly onRecording?: ((event: RecordingEvent) => void) | undefined
+  /** Done before anything here forgets it; a failure is tried again. May be told twice of one. */
+  readonly onComplete?: ((recording: CompleteRecording) => Promise<void>) | undefined
 }
 
 /** A recording as this process knows it. */
-export interface RecordingState {
+export interface RecordingState extends RecordingTotals {
   readonly stream: string
   readonly key: string
+  readonly origin: string
   readonly startedAt: number
   /** `recording`: media comes; `finishing`: the last of it is on its way to the store. */
   readonly state: 'recording' | 'finishing'
-  readonly seconds: number
-  readonly bytes: number
   /** On this machine's disk, not yet in the store. */
   readonly waitingBytes: number
-  readonly missingSegments: number
   /** Its store cannot be written at the moment. */
   readonly storeFails: boolean
 }
@@ -63,9 +76,7 @@ export interface StoredMedia {
 
 /** How long a stream that stood still is gone on with. */
 const OLD_MS = 10 * 60_000
-const JOURNAL_BYTES_MAX = 512 * 1024 * 1024
 const READ_MS = 10_000
-const SUFFIX = '.ndjson'
 
 /** What was sent live and has left memory: for rewinding, and as recordings. */
 export class Archives {
@@ -74,7 +85,7 @@ export class Archives {
   readonly #local: ObjectStore
   readonly #streams = new Map<LiveWindow, StreamArchive>()
   readonly #chapters = new Map<string, Chapter>()
-  readonly #deliveries = new Map<Chapter, Delivery>()
+  readonly #deliveries: Deliveries
   readonly #unlisted = new Set<Chapter>()
   readonly #closed = new Set<Chapter>()
   readonly #lastStarts = new Map<string, number>()
@@ -83,6 +94,16 @@ export class Archives {
     this.#options = options
     this.#journals = join(options.folder, 'journals')
     this.#local = options.local ?? openFileStore(join(options.folder, 'objects'), options)
+    this.#deliveries = new Deliveries({
+      ...options,
+      onLost: ({ head }, rendition, sequence) => {
+        for (const { window } of this.#streams.values())
+          if (window.id === head.id) window.lose(rendition, sequence)
+      },
+      onFailing: (chapter, reason) => this.#tell('record-failed', chapter, reason),
+      beforeDone: (chapter) => this.#complete(chapter),
+      onDelivered: (chapter) => this.#mayGo(chapter),
+    })
   }
 
   /**
@@ -92,7 +113,7 @@ export class Archives {
   async resume(saved: readonly LiveWindow[]): Promise<readonly LiveWindow[]> {
     await mkdir(this.#journals, { recursive: true, mode: 0o700 })
     await mkdir(join(this.#options.folder, 'objects'), { recursive: true, mode: 0o700 })
-    const left = await this.#readJournals()
+    const left = await readLeftJournals(this.#journals, { ...this.#options, local: this.#local })
     const windows = [...saved]
     for (const id of new Set(left.map(({ journal }) => journal.head.id))) {
       const journals = left.filter(({ journal }) => journal.head.id === id)
@@ -131,18 +152,23 @@ export class Archives {
   }
 
   /** An object of a place, wherever it is now; undefined when it is nowhere. */
-  async read(place: string, uri: string, signal: AbortSignal): Promise<StoredMedia | undefined> {
-    const { clock, record } = this.#options
+  async read(
+    place: string,
+    uri: string,
+    signal: AbortSignal,
+    origin = this.originOf(place.slice(0, -1)),
+  ): Promise<StoredMedia | undefined> {
+    const { clock, storeOf } = this.#options
     const key = place + uri
     const here = await readLocal({ local: this.#local, clock }, key, signal)
     if (here) return { length: here.length, body: here }
-    if (!record || !place.startsWith('recordings/')) return undefined
+    if (origin === undefined) return undefined
     const stay = new AbortController()
     const leave = () => stay.abort(signal.reason)
     signal.addEventListener('abort', leave, { once: true })
     try {
       const read = await withDeadline(clock, READ_MS, `reading ${key}`, signal, () =>
-        record.store.read(key, { signal: stay.signal }),
+        storeOf(origin).read(key, { signal: stay.signal }),
       )
       return { length: read.length, body: read.body }
     } catch (error) {
@@ -159,25 +185,25 @@ export class Archives {
     return chapter.index(this.#closed.has(chapter))
   }
 
+  /** Where it is recorded to; undefined when nothing here knows it. */
+  originOf(key: string): string | undefined {
+    return this.#chapters.get(`${key}/`)?.head.record
+  }
+
   states(): readonly RecordingState[] {
     return [...this.#chapters.values()].flatMap((chapter) => {
-      if (chapter.head.record === undefined || chapter.delivered) return []
-      const segments = [...chapter.renditions.values()].map((one) => one.segments)
-      const all = segments.flat()
-      const delivery = this.#deliveries.get(chapter)
+      const { record: origin, name: stream, startedAt } = chapter.head
+      if (origin === undefined || chapter.delivered) return []
+      const delivery = this.#deliveries.of(chapter)
       return [
         {
-          stream: chapter.head.name,
-          key: chapter.place.slice(0, -1),
-          startedAt: chapter.head.startedAt,
+          stream,
+          key: keyOf(chapter),
+          origin,
+          startedAt,
           state: this.#closed.has(chapter) ? ('finishing' as const) : ('recording' as const),
-          seconds: Math.max(
-            0,
-            ...segments.map((own) => own.reduce((sum, { seconds }) => sum + seconds, 0)),
-          ),
-          bytes: all.reduce((sum, { bytes }) => sum + bytes, 0),
+          ...totalsOf(chapter.index(false)),
           waitingBytes: delivery?.waitingBytes ?? 0,
-          missingSegments: all.filter(({ gap }) => gap).length,
           storeFails: delivery?.failing ?? false,
         },
       ]
@@ -196,8 +222,21 @@ export class Archives {
     } catch (error) {
       this.#options.log.warn('the archive is not whole', { reason: describeError(error) })
     }
-    await Promise.all([...this.#deliveries.values()].map((one) => one.settle(ms)))
-    for (const one of this.#deliveries.values()) one.stop()
+    await this.#deliveries.close(ms)
+  }
+
+  /** The objects of a delivered recording are about to go: what still rewinds in it has gaps from now on. */
+  async discard(key: string): Promise<void> {
+    const chapter = this.#chapters.get(`${key}/`)
+    if (!chapter) return
+    if (!chapter.delivered)
+      throw new NearcastError('conflict', `${key} is not wholly in its store yet`)
+    for (const { window } of this.#streams.values())
+      if (window.id === chapter.head.id)
+        for (const [rendition, { segments }] of chapter.renditions)
+          for (const { sequence } of segments) window.lose(rendition, sequence)
+    this.#chapters.delete(chapter.place)
+    await chapter.destroy()
   }
 
   #watch(window: LiveWindow, past: readonly Chapter[]): void {
@@ -205,13 +244,9 @@ export class Archives {
     const archive = new StreamArchive(window, past, {
       clock,
       log,
-      record: record?.origin,
+      record,
       openChapter: (head) => this.#open(head),
-      onKept: (chapter, rendition, { uri, bytes, sequence }) => {
-        const audio = chapter.renditions.get(rendition)?.facts.kind === 'audio'
-        const type = audio ? 'audio/mp4' : 'video/mp4'
-        this.#deliveries.get(chapter)?.add({ uri, bytes, rendition, sequence, type })
-      },
+      onKept: (chapter, rendition, kept) => this.#deliveries.add(chapter, rendition, kept),
       onClosed: (chapter) => this.#close(chapter),
       onUnlisted: (chapter) => this.#unlist(chapter),
       uniqueStart: (name, at) => this.#uniqueStart(name, at),
@@ -229,45 +264,30 @@ export class Archives {
       clock: this.#options.clock,
     })
     this.#chapters.set(chapter.place, chapter)
-    this.#deliver(chapter)
-    if (head.record !== undefined) this.#tell('started', chapter)
+    this.#deliveries.begin(chapter)
+    if (head.record !== undefined) this.#tell('record-started', chapter)
     return chapter
   }
 
-  #deliver(chapter: Chapter): Delivery | undefined {
-    const { record, clock, log, queueBytes } = this.#options
-    if (chapter.head.record === undefined || chapter.delivered || !record) return undefined
-    const delivery = new Delivery(chapter, {
-      store: record.store,
-      clock,
-      log,
-      queueBytes,
-      onLost: (rendition, sequence) => {
-        for (const { window } of this.#streams.values())
-          if (window.id === chapter.head.id) window.lose(rendition, sequence)
-      },
-      onDelivered: () => {
-        this.#deliveries.delete(chapter)
-        log.info('a recording is complete', { recording: chapter.place })
-        this.#mayGo(chapter)
-      },
-    })
-    this.#deliveries.set(chapter, delivery)
-    return delivery
+  async #complete(chapter: Chapter): Promise<void> {
+    const { record: origin } = chapter.head
+    if (origin === undefined) return
+    await this.#options.onComplete?.({ key: keyOf(chapter), origin, index: chapter.index(true) })
   }
 
   #close(chapter: Chapter): void {
     if (this.#closed.has(chapter)) return
     this.#closed.add(chapter)
-    this.#deliveries.get(chapter)?.end()
-    if (chapter.head.record !== undefined) this.#tell('ended', chapter)
+    this.#deliveries.end(chapter)
+    if (chapter.head.record !== undefined && !chapter.delivered) this.#tell('record-ended', chapter)
   }
 
-  #tell(kind: RecordingEvent['kind'], { head, place }: Chapter): void {
+  #tell(kind: RecordingEvent['kind'], chapter: Chapter, reason?: string): void {
     const { log, clock, onRecording } = this.#options
-    const key = place.slice(0, -1)
-    log.info('recording', { stream: head.name, recording: key, state: kind })
-    onRecording?.({ kind, stream: head.name, key, at: clock.now() })
+    const { name: stream } = chapter.head
+    const key = keyOf(chapter)
+    log.info(kind, { stream, recording: key, reason })
+    onRecording?.({ kind, stream, key, at: clock.now(), reason })
   }
 
   #unlist(chapter: Chapter): void {
@@ -291,31 +311,8 @@ export class Archives {
 
   /** A recording that was cut off ends where its last closed segment ends, and is brought to its store. */
   #finish(chapter: Chapter, { entries }: Journal): void {
-    const { record, log } = this.#options
-    if (chapter.head.record !== undefined && record?.origin !== chapter.head.record) {
-      if (!chapter.delivered)
-        log.warn('a recording stays unfinished: live.record names another origin now', {
-          recording: chapter.place,
-          origin: chapter.head.record,
-        })
-      return
-    }
-    const delivery = this.#deliver(chapter)
-    if (delivery) {
-      const moved = new Set<string>()
-      for (const entry of entries)
-        if (entry.kind === 'moved') moved.add(`${entry.rendition} ${entry.sequence}`)
-      for (const [rendition, { facts, inits, segments }] of chapter.renditions) {
-        const type = facts.kind === 'audio' ? 'audio/mp4' : 'video/mp4'
-        for (const uri of inits)
-          delivery.add({ uri, bytes: 0, rendition, sequence: undefined, type })
-        for (const segment of segments) {
-          const { sequence, bytes, gap } = segment
-          if (gap || moved.has(`${rendition} ${sequence}`)) continue
-          delivery.add({ uri: segmentUri(rendition, segment), bytes, rendition, sequence, type })
-        }
-      }
-    }
+    if (chapter.head.record !== undefined && !chapter.delivered)
+      this.#deliveries.resume(chapter, entries)
     this.#close(chapter)
   }
 
@@ -341,7 +338,7 @@ export class Archives {
     return prefixes
   }
 
-  #rebuild(left: readonly Left[]): LiveWindow | undefined {
+  #rebuild(left: readonly LeftJournal[]): LiveWindow | undefined {
     const { clock, limits, log } = this.#options
     const journals = left.map(({ journal }) => journal)
     const window = windowOf(journals, { now: clock.now(), oldMs: OLD_MS, limits })
@@ -350,32 +347,8 @@ export class Archives {
     return window
   }
 
-  async #readJournals(): Promise<readonly Left[]> {
-    const { log, clock } = this.#options
-    const left: Left[] = []
-    for (const name of await readdir(this.#journals)) {
-      if (!name.endsWith(SUFFIX)) continue
-      const file = join(this.#journals, name)
-      try {
-        const bytes = await readFile(file)
-        if (bytes.length > JOURNAL_BYTES_MAX) throw new RangeError(`${bytes.length} bytes`)
-        const journal = readJournal(bytes)
-        const chapter = Chapter.of(journal, file, { local: this.#local, clock })
-        await chapter.mend(journal.length)
-        left.push({ chapter, journal })
-      } catch (error) {
-        log.warn('a journal of the archive cannot be read', {
-          file: name,
-          reason: describeError(error),
-        })
-        await rm(file, { force: true })
-      }
-    }
-    return left.sort((a, b) => a.journal.head.startedAt - b.journal.head.startedAt)
-  }
-
   #fileOf({ place }: ChapterHead): string {
-    return join(this.#journals, `${place.slice(0, -1).replaceAll('/', '.')}${SUFFIX}`)
+    return join(this.#journals, `${place.slice(0, -1).replaceAll('/', '.')}${JOURNAL_SUFFIX}`)
   }
 
   /** To the second, and never one that a recording of this name has already. */
@@ -391,7 +364,6 @@ export class Archives {
   }
 }
 
-interface Left {
-  readonly chapter: Chapter
-  readonly journal: Journal
+function keyOf({ place }: Chapter): string {
+  return place.slice(0, -1)
 }

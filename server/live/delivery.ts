@@ -13,15 +13,17 @@ export interface DeliveryDeps {
   readonly store: ObjectStore
   readonly clock: Clock
   readonly log: Log
-  /** What may wait on the local disk; above, the oldest segments are given up. */
-  readonly queueBytes: number
   /** A segment was given up, so nothing has it. */
   readonly onLost: (rendition: RenditionId, sequence: number) => void
-  /** All objects and the last index are written. */
+  /** Once for each time that the store cannot be written, and once for what is given up meanwhile. */
+  readonly onFailing: (reason: string) => void
+  /** All objects and the last index are written; it counts as delivered when this is done. */
+  readonly beforeDone: () => Promise<void>
   readonly onDelivered: () => void
 }
 
-interface Item {
+/** An object on its way. */
+export interface DeliveryItem {
   readonly uri: string
   readonly bytes: number
   readonly rendition: RenditionId
@@ -47,7 +49,7 @@ export class Delivery {
   readonly #deps: DeliveryDeps
   readonly #stop = new AbortController()
   readonly #done = deferred()
-  #queue: Item[] = []
+  #queue: DeliveryItem[] = []
   #waitingBytes = 0
   #woken: Deferred<void> = deferred()
   #ended = false
@@ -55,6 +57,7 @@ export class Delivery {
   #indexAt = 1
   #restMs = REST_FIRST_MS
   #failing = false
+  #givenUp = 0
 
   constructor(chapter: Chapter, deps: DeliveryDeps) {
     this.#chapter = chapter
@@ -70,12 +73,30 @@ export class Delivery {
     return this.#failing
   }
 
-  add(item: Item): void {
+  add(item: DeliveryItem): void {
     this.#queue.push(item)
     this.#waitingBytes += item.bytes
     if (item.sequence !== undefined) this.#known++
-    this.#giveUpOldest()
     this.#woken.resolve()
+  }
+
+  /** The oldest segment that waits becomes a gap; false when there is none but those that are being written. */
+  giveUpOldest(): boolean {
+    const item = this.#queue.slice(AT_ONCE).find(({ sequence }) => sequence !== undefined)
+    if (item?.sequence === undefined) return false
+    const { rendition, sequence, uri } = item
+    this.#drop(item)
+    this.#givenUp++
+    if (this.#givenUp === 1) {
+      this.#deps.log.warn('segments of a recording are given up: too much waits for its store', {
+        recording: this.#chapter.place,
+        rendition,
+        sequence,
+      })
+      this.#deps.onFailing('segments are missing: too much waited for its store')
+    }
+    void this.#forget(rendition, sequence, uri)
+    return true
   }
 
   /** Nothing is added any more: the last index is written behind what waits. */
@@ -119,6 +140,7 @@ export class Delivery {
   async #restOrFinish(): Promise<boolean> {
     if (this.#ended) {
       await this.#writeIndex(true)
+      await this.#deps.beforeDone()
       await this.#chapter.note({ kind: 'done' })
       this.#chapter.delivered = true
       this.#recovered()
@@ -131,7 +153,7 @@ export class Delivery {
     return false
   }
 
-  async #deliver(item: Item): Promise<void> {
+  async #deliver(item: DeliveryItem): Promise<void> {
     const { uri, rendition, sequence, type } = item
     const key = this.#chapter.place + uri
     const bytes = await this.#chapter.read(uri, this.#stop.signal)
@@ -149,7 +171,7 @@ export class Delivery {
     this.#drop(item)
   }
 
-  #drop(item: Item): void {
+  #drop(item: DeliveryItem): void {
     const at = this.#queue.indexOf(item)
     if (at < 0) return
     this.#queue.splice(at, 1)
@@ -167,22 +189,6 @@ export class Delivery {
     await withDeadline(clock, WRITE_MS, `writing ${key}`, this.#stop.signal, (signal) =>
       store.write(key, bytes, { contentType, size: bytes.length, signal }),
     )
-  }
-
-  #giveUpOldest(): void {
-    while (this.#waitingBytes > this.#deps.queueBytes) {
-      // Those in front are on their way.
-      const item = this.#queue.slice(AT_ONCE).find(({ sequence }) => sequence !== undefined)
-      if (item?.sequence === undefined) return
-      const { rendition, sequence, uri } = item
-      this.#drop(item)
-      this.#deps.log.warn('a segment of a recording is given up: too much waits for its store', {
-        recording: this.#chapter.place,
-        rendition,
-        sequence,
-      })
-      void this.#forget(rendition, sequence, uri)
-    }
   }
 
   async #forget(rendition: RenditionId, sequence: number, uri: string): Promise<void> {
@@ -203,17 +209,21 @@ export class Delivery {
     this.#failing = false
     this.#deps.log.info('the store of a recording can be written again', {
       recording: this.#chapter.place,
+      givenUp: this.#givenUp,
     })
+    this.#givenUp = 0
   }
 
   async #rest(error: unknown): Promise<void> {
     const { clock, log } = this.#deps
     if (!this.#failing) {
       this.#failing = true
+      const reason = describeError(error)
       log.warn('the store of a recording cannot be written; what is recorded waits on the disk', {
         recording: this.#chapter.place,
-        reason: describeError(error),
+        reason,
       })
+      this.#deps.onFailing(`its store cannot be written: ${reason}`)
     }
     const ms = this.#restMs
     this.#restMs = Math.min(REST_MAX_MS, ms * 2)

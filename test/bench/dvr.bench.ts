@@ -42,6 +42,7 @@ const limits = { bytes: 256 * MIB }
 const archives = new Archives({
   folder,
   local: nothing,
+  storeOf: () => nothing,
   queueBytes: 0,
   limits,
   clock,

@@ -22,6 +22,9 @@ export async function openWithArchive(
   const archives = new Archives({
     folder: join(folder, 'archive'),
     queueBytes: 1024 * 1024 * 1024,
+    storeOf: () => {
+      throw new Error('nothing is recorded')
+    },
     limits: { bytes: 256 * 1024 * 1024 },
     clock,
     log: silentLog,

@@ -28,7 +28,7 @@ test('a recording has each closed segment once, its init sections, and an index 
   const events: RecordingEvent[] = []
   const { live, archives } = await openWithArchive(
     await newFolder(),
-    { record: { origin: 'media', store }, onRecording: (event) => events.push(event) },
+    { record: 'media', storeOf: () => store, onRecording: (event) => events.push(event) },
     clock,
   )
   await live.publish().send(MEDIA, 0, 10_500, () => until(() => archives.waitingSegments === 0))
@@ -47,8 +47,8 @@ test('a recording has each closed segment once, its init sections, and an index 
     }
   }
   expect(events.map(({ kind, key }) => `${kind} ${key}`)).toEqual([
-    'started recordings/main/20260101T000000Z',
-    'ended recordings/main/20260101T000000Z',
+    'record-started recordings/main/20260101T000000Z',
+    'record-ended recordings/main/20260101T000000Z',
   ])
 })
 
@@ -59,7 +59,7 @@ test('a recording whose store fails for a while waits on the disk, is played fro
   store.state = 'fails'
   const { live, archives } = await openWithArchive(
     await newFolder(),
-    { record: { origin: 'media', store } },
+    { record: 'media', storeOf: () => store },
     clock,
   )
   await live.publish().send(MEDIA, 0, 8000, () => until(() => archives.waitingSegments === 0))
@@ -86,14 +86,13 @@ test('a recording that kill -9 cut off is brought to its store by the next start
   const store = new UnsureStore(inner)
   store.state = 'hangs'
   const folder = await newFolder()
-  const record = { origin: 'media', store }
-  const first = await openWithArchive(folder, { record }, clock)
+  const first = await openWithArchive(folder, { record: 'media', storeOf: () => store }, clock)
   await first.live
     .publish()
     .send(MEDIA, 0, 6500, () => until(() => first.archives.waitingSegments === 0))
   const dvr = await first.live.media('dvr-video-t1.m3u8')
   const closed = dvr.segments.filter(({ uri, gap }) => uri !== undefined && !gap)
-  const next = await openWithArchive(folder, { record: { origin: 'media', store: inner } }, clock)
+  const next = await openWithArchive(folder, { storeOf: () => inner }, clock)
   await until(async () => (await keysOf(inner)).some((key) => key.endsWith('/index.json')))
   await until(() => next.archives.states().length === 0)
   const { renditions, ended } = await indexOf(inner)
