@@ -43,7 +43,7 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
     hosts: [config.control.host],
     originDefaults: config.originDefaults,
     originFolder: config.folder,
-    stores: [config.vod.origin],
+    stores: [config.vod.origin, ...(config.live.record === undefined ? [] : [config.live.record])],
     services: {
       health: deps.health,
       streams: () => reportStreams(sources, deps.sessions(), workers),
@@ -70,6 +70,7 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
         if (!sources.vod) throw new NearcastError('not-found', 'this role has no stored media')
         return sources.vod.probe(key, signal)
       },
+      recordings: sources.recordings,
       explain: async (url) =>
         workers?.explain(url) ??
         explainUrl({ ...deps, state: sources.state, origins: sources.origin }, url),

@@ -61,6 +61,33 @@ export interface HealthReport {
   }
 }
 
+/** Milliseconds since 1970, or seconds before the live edge. */
+export type ClipMoment = { readonly at: number } | { readonly secondsBack: number }
+
+/** Recordings of live streams, and clips of them. */
+export interface RecordingServices {
+  /** The newest first. */
+  list(): {
+    readonly recordings: readonly RecordingReport[]
+    readonly clips: readonly RecordingReport[]
+  }
+  /** Throws `not-found`, and `conflict` for what is still being written. */
+  remove(key: string): Promise<void>
+  /** Throws `not-found` and `bad-request` with what there is. */
+  clip(request: {
+    readonly stream: string
+    readonly recording?: string | undefined
+    readonly from: ClipMoment
+    readonly to: ClipMoment
+  }): Promise<RecordingReport>
+}
+
+/** What the routes read of a recording; all else it says of itself goes out as it is. */
+export interface RecordingReport {
+  readonly stream: string
+  readonly key: string
+}
+
 /** What the API asks of the rest of the server; `main.ts` passes it in. */
 export interface ControlServices {
   health(): HealthReport
@@ -88,6 +115,8 @@ export interface ControlServices {
   config(): object
   /** What a stored file is and how it will be played. Throws as reading it would. */
   probe(key: string, signal: AbortSignal): Promise<object>
+  /** undefined where nothing is recorded: in an edge. */
+  readonly recordings?: RecordingServices | undefined
   /** Why the edge answers a URL as it does: distribution, behavior, key, freshness, each step. */
   explain(url: string, signal: AbortSignal): Promise<object>
 }

@@ -5,7 +5,11 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type ChangeLog, openChangeLog } from '../../server/control/change-log.ts'
 import { followerLog } from '../../server/control/follower-log.ts'
-import type { ControlServices, StreamReport } from '../../server/control/services.ts'
+import type {
+  ControlServices,
+  RecordingServices,
+  StreamReport,
+} from '../../server/control/services.ts'
 import {
   apiRoutes,
   type Control,
@@ -564,5 +568,58 @@ describe('the rest of the API', () => {
         metrics: new Metrics(),
       }),
     ).rejects.toMatchObject({ code: 'port-taken', message: expect.stringContaining(`${port}`) })
+  })
+})
+
+describe('recordings', () => {
+  const report = { stream: 'main', key: 'recordings/main/20260101T000000Z', state: 'complete' }
+  const other = { stream: 'other', key: 'recordings/other/20260101T000000Z', state: 'recording' }
+  const asked: unknown[] = []
+  const recordings: RecordingServices = {
+    list: () => ({ recordings: [report, other], clips: [] }),
+    remove: async (key) => {
+      asked.push(key)
+    },
+    clip: async (request) => {
+      asked.push(request)
+      return report
+    },
+  }
+
+  beforeEach(async () => {
+    asked.length = 0
+    await control.close()
+    control = await startControl({ ...deps, services: { ...services, recordings } })
+  })
+
+  it('lists those of a stream with the address they play at', async () => {
+    const playlist = '/vod/recordings/main/20260101T000000Z/index.m3u8'
+    expect(await get('/recordings?stream=main')).toEqual({
+      status: 200,
+      body: { recordings: [{ ...report, playlist }], clips: [] },
+    })
+  })
+
+  it('cuts a clip by dates, by milliseconds, and by seconds before the live edge', async () => {
+    const from = '2026-01-01T00:00:00Z'
+    expect((await post('/streams/main/clips', { from, to: Date.UTC(2026, 0, 2) })).status).toBe(201)
+    await post('/streams/main/clips', { from: -30 })
+    const at = Date.UTC(2026, 0, 1)
+    expect(asked).toEqual([
+      { stream: 'main', from: { at }, to: { at: Date.UTC(2026, 0, 2) } },
+      { stream: 'main', from: { secondsBack: 30 }, to: { secondsBack: 0 } },
+    ])
+  })
+
+  it('says what a moment looks like', async () => {
+    const answer = await post('/streams/main/clips', { from: 'yesterday' })
+    expect(answer.status).toBe(400)
+    expect(textOf(answer, 'message')).toContain('a date such as 2026-11-27T07:30:00Z')
+  })
+
+  it('removes recordings and clips by name', async () => {
+    expect((await remove('/recordings/main/20260101T000000Z')).status).toBe(204)
+    expect((await remove('/streams/main/clips/abc')).status).toBe(204)
+    expect(asked).toEqual(['recordings/main/20260101T000000Z', 'recordings/main/clips/abc'])
   })
 })
