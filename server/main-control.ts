@@ -15,6 +15,7 @@ import { NearcastError } from './lib/errors.ts'
 import type { LiveDescription } from './live/describe.ts'
 import type { Base, Sources } from './main-sources.ts'
 import { sum, type Workers } from './main-workers.ts'
+import type { LiveStream } from './stream/live-stream.ts'
 
 const NOTHING_LOCAL = new InvalidationIndex()
 
@@ -135,31 +136,43 @@ function reportStreams(
   const players = (name: string) =>
     sessions.filter((session) => session.state === 'playing' && session.name === name).length
   const packaged = new Map(ingest.live.describe().map((one) => [one.name, one]))
-  return ingest.registry.list().map(({ stream, publisher }) => ({
-    name: stream.name,
-    startedAt: stream.startedAt,
-    publisher: publisher.description,
-    tracks: stream.tracks.map((track) =>
-      track.kind === 'video'
-        ? {
-            kind: track.kind,
-            codecString: track.codecString,
-            width: track.width,
-            height: track.height,
-          }
-        : {
-            kind: track.kind,
-            codecString: track.codecString,
-            sampleRate: track.sampleRate,
-            channels: track.channels,
-          },
-    ),
-    ...measured(packaged.get(stream.name)),
-    viewers:
-      (packaged.get(stream.name)?.viewers ?? 0) +
-      players(stream.name) +
-      (workers?.viewers(stream.name) ?? 0),
-  }))
+  const publishing = new Map(ingest.registry.list().map((one) => [one.stream.name, one]))
+  return [...new Set([...publishing.keys(), ...packaged.keys()])].map((name) => {
+    const one = publishing.get(name)
+    const live = packaged.get(name)
+    return {
+      name,
+      state: stateOf(live),
+      startedAt: one?.stream.startedAt ?? live?.bornAt ?? 0,
+      publisher: one?.publisher.description,
+      tracks: one ? tracksOf(one.stream) : [],
+      ...measured(live),
+      viewers: (live?.viewers ?? 0) + players(name) + (workers?.viewers(name) ?? 0),
+    }
+  })
+}
+
+/** What is dropped is listed no more; a stream that is not packaged yet has just begun. */
+function stateOf(live: LiveDescription | undefined): StreamReport['state'] {
+  return live === undefined || live.state === 'dropped' ? 'live' : live.state
+}
+
+function tracksOf({ tracks }: LiveStream): StreamReport['tracks'] {
+  return tracks.map((track) =>
+    track.kind === 'video'
+      ? {
+          kind: track.kind,
+          codecString: track.codecString,
+          width: track.width,
+          height: track.height,
+        }
+      : {
+          kind: track.kind,
+          codecString: track.codecString,
+          sampleRate: track.sampleRate,
+          channels: track.channels,
+        },
+  )
 }
 
 function measured(live: LiveDescription | undefined): Partial<StreamReport> {

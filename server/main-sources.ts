@@ -28,6 +28,7 @@ import { openRecording } from './main-recording.ts'
 import type { OriginFaceDeps } from './origin/origin-face.ts'
 import { createPagesOrigin } from './pages/pages-origin.ts'
 import { StreamRegistry } from './stream/registry.ts'
+import { createSlateMaker } from './transcode/slate.ts'
 import { createVodOrigin, type VodOrigin } from './vod/origin.ts'
 
 /** What every part of the server is given. */
@@ -113,6 +114,12 @@ export async function openLocalSources(base: Base): Promise<Sources> {
     windowSeconds: WINDOW_SECONDS,
     dvrSeconds: config.live.dvrSeconds,
     graceSeconds: config.live.reconnectSeconds,
+    slateSeconds: config.live.slateSeconds,
+    makeSlate: createSlateMaker({
+      ...base,
+      folder: join(config.data, 'slates'),
+      ffmpeg: { path: config.ffmpeg },
+    }),
     stateDir: join(config.data, 'live'),
     archives,
   })

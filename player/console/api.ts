@@ -21,8 +21,9 @@ export interface Overview {
 }
 export interface Stream {
   readonly name: string
+  readonly state: 'live' | 'slate' | 'waiting' | 'ended'
   readonly startedAt: number
-  readonly publisher: string
+  readonly publisher?: string
   readonly tracks: readonly {
     readonly kind: 'video' | 'audio'
     readonly codecString: string

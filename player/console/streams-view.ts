@@ -9,7 +9,7 @@ export function showStreams({ streams, at, health }: Overview): void {
   const listener = health.listeners['http'] ?? health.listeners['https']
   const http = listener && reachable(listener)
   const parent = byId('streams')
-  const names = streams.map((stream) => [stream.name, stream.startedAt, http])
+  const names = streams.map((stream) => [stream.name, stream.state, stream.startedAt, http])
   renderOnce(parent, names, () =>
     streams.length === 0
       ? [h('p', { class: 'empty' }, 'Nobody is live. “Go live” below has what OBS needs.')]
@@ -31,9 +31,17 @@ function cardOf(stream: Stream, http: string | undefined): HTMLElement {
     h(
       'header',
       {},
-      h('span', { class: 'live' }, 'LIVE'),
+      h(
+        'span',
+        { class: stream.state === 'live' ? 'live' : 'live away' },
+        stream.state.toUpperCase(),
+      ),
       h('h3', {}, stream.name),
-      h('span', {}, `from ${stream.publisher}`),
+      h(
+        'span',
+        {},
+        stream.publisher === undefined ? 'nobody publishes' : `from ${stream.publisher}`,
+      ),
     ),
     h(
       'div',

@@ -154,6 +154,10 @@ export const settingsSchema = z.strictObject({
       reconnectSeconds: seconds(0, 86_400, {
         description: 'How long a stream waits for its publisher to come back before it ends.',
       }).prefault('1m'),
+      slateSeconds: seconds(0, 3600, {
+        description:
+          'After so long without a frame a slate (“We’ll be right back”) fills the gap until the publisher is back; 0 shows none.',
+      }).prefault('3s'),
       ladder: choice(['auto', 'off'], {
         description: 'Smaller renditions beside the source. Not in this version.',
       }).default('auto'),

@@ -11,10 +11,15 @@ export interface TrackReport {
 /** A live stream as the operator sees it; what is not measured is left out. */
 export interface StreamReport {
   readonly name: string
-  /** Milliseconds since 1970. */
+  /**
+   * `live`: a publisher sends; `slate`: it is gone or silent, and viewers see a slate; `waiting`: it may come back; `ended`: it
+   * did not, and the last viewers play to the end.
+   */
+  readonly state: 'live' | 'slate' | 'waiting' | 'ended'
+  /** Milliseconds since 1970: of the publish, or of the stream where nobody publishes. */
   readonly startedAt: number
-  /** Protocol and remote address. */
-  readonly publisher: string
+  /** Protocol and remote address; undefined when nobody publishes. */
+  readonly publisher?: string | undefined
   readonly tracks: readonly TrackReport[]
   readonly bitsPerSecond?: number | undefined
   readonly framesPerSecond?: number | undefined

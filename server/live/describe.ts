@@ -22,6 +22,8 @@ export interface LiveDescription {
   readonly state: ChannelState
   readonly epoch: string
   readonly startedAt: number | undefined
+  /** Of its window, milliseconds since 1970. */
+  readonly bornAt: number
   readonly renditions: readonly RenditionDescription[]
   readonly bitsPerSecond: number
   readonly framesPerSecond: number | undefined
@@ -47,6 +49,7 @@ export function describeChannel(channel: Channel, now: number): LiveDescription 
     state: channel.state,
     epoch: window.epoch,
     startedAt: stream?.startedAt,
+    bornAt: window.bornAt,
     renditions,
     bitsPerSecond: renditions.reduce((sum, rendition) => sum + rendition.bitsPerSecond, 0),
     framesPerSecond: positive(segmenter?.facts.framesPerSecond),

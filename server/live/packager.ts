@@ -12,6 +12,7 @@ import { describeChannel, type LiveDescription } from './describe.ts'
 import { DIRECTIVE_NAMES } from './directives.ts'
 import type { StartLadder } from './rung.ts'
 import { loadWindows, saveWindows } from './saved-windows.ts'
+import type { MakeSlate } from './slate.ts'
 import { tailOf } from './tail-queue.ts'
 import { DEFAULT_WINDOW_LIMITS } from './window.ts'
 
@@ -34,6 +35,10 @@ export interface LivePackagerDeps {
   readonly dvrSeconds?: number | undefined
   /** How long a publisher may be gone before the playlists end; 30 by default. */
   readonly graceSeconds?: number | undefined
+  /** A slate fills the gap when no frame came for so long; 0, as by default: never. */
+  readonly slateSeconds?: number | undefined
+  /** Makes slates; without it the last picture is held. */
+  readonly makeSlate?: MakeSlate | undefined
   /** Media bytes kept for one stream; 256 MiB by default. */
   readonly windowBytes?: number | undefined
   /** Makes smaller renditions of each stream; none unless given. */
@@ -92,6 +97,8 @@ export async function createLivePackager(deps: LivePackagerDeps): Promise<LivePa
     windowSeconds,
     dvrSeconds: deps.dvrSeconds ?? windowSeconds,
     graceSeconds: deps.graceSeconds ?? 30,
+    slateSeconds: deps.slateSeconds ?? 0,
+    makeSlate: deps.makeSlate,
     limits: { bytes: deps.windowBytes ?? DEFAULT_WINDOW_LIMITS.bytes },
     startLadder: deps.startLadder,
     onWindow: (window) => archives?.watch(window),

@@ -24,6 +24,8 @@ export interface SegmenterOptions {
   readonly partSeconds: number
   /** Segments begin with the first key frame after so long. */
   readonly segmentSeconds: number
+  /** How long before its first frame comes its time may begin, where the window holds nothing of that time. */
+  readonly backMs?: number | undefined
   readonly onDiscontinuity: (reason: string) => void
 }
 
@@ -64,6 +66,7 @@ export class Segmenter {
   /** The part being closed is the last of its segment: a key frame is here. */
   #cutting = false
   #ended = false
+  #anchored = false
 
   constructor(options: SegmenterOptions) {
     this.#options = options
@@ -371,15 +374,22 @@ export class Segmenter {
   /** Raw time `rawMs` is now; on the window's timeline never before what it holds already. */
   #anchor(rawMs: number): void {
     const { window, clock } = this.#options
-    const ends = window.renditions.flatMap((rendition) => {
-      const last = rendition.segments.at(-1)
-      return last ? last.startedAt + last.durationSeconds * 1000 - window.bornAt : []
-    })
-    const startMs = Math.ceil(Math.max(0, clock.now() - window.bornAt, ...ends))
+    const began = clock.now() - (this.#anchored ? 0 : (this.#options.backMs ?? 0))
+    this.#anchored = true
+    const startMs = Math.ceil(Math.max(0, Math.max(began, endOf(window)) - window.bornAt))
     this.#timeline.anchor(rawMs, startMs)
     this.#lastKeyMs = undefined
     this.#reorderMs = 0
     this.#wall.anchor()
     this.#lanes.anchor(this.#timeline.offsetMs, startMs)
   }
+}
+
+/** Date at which a window's media ends, milliseconds since 1970; that of its birth before there is any. */
+export function endOf(window: LiveWindow): number {
+  const ends = window.renditions.flatMap(({ segments }) => {
+    const last = segments.at(-1)
+    return last ? last.startedAt + last.durationSeconds * 1000 : []
+  })
+  return Math.max(window.bornAt, ...ends)
 }

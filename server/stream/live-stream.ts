@@ -38,6 +38,9 @@ export class LiveStream {
   #groupBytes = 0
   #ended: StreamEnd | undefined
   readonly #readers = new Set<StreamReader>()
+  /** Came while a frame is given out, and have it already. */
+  readonly #joining = new Set<StreamReader>()
+  #giving = false
 
   constructor(name: string, epoch: string, startedAt: number) {
     this.name = name
@@ -75,7 +78,12 @@ export class LiveStream {
   write(frame: Frame): void {
     if (this.#ended) return
     this.#remember(frame)
+    this.#giving = true
     for (const reader of this.#readers) reader.onFrame(frame)
+    this.#giving = false
+    if (this.#joining.size === 0) return
+    for (const reader of this.#joining) this.#readers.add(reader)
+    this.#joining.clear()
   }
 
   /** The reader gets the tracks, the frames since the last key frame, then all that comes; `from: 'now'` skips the past. */
@@ -84,16 +92,23 @@ export class LiveStream {
     reader.onMetadata?.(this.#metadata)
     if (from === 'key') for (const frame of this.#group) reader.onFrame(frame)
     if (this.#ended) reader.onEnd(this.#ended)
+    else if (this.#giving) this.#joining.add(reader)
     else this.#readers.add(reader)
-    return { [Symbol.dispose]: () => void this.#readers.delete(reader) }
+    return { [Symbol.dispose]: () => this.#remove(reader) }
+  }
+
+  #remove(reader: StreamReader): void {
+    this.#readers.delete(reader)
+    this.#joining.delete(reader)
   }
 
   end(reason: StreamEnd): void {
     if (this.#ended) return
     this.#ended = reason
     this.#group = []
-    const readers = [...this.#readers]
+    const readers = [...this.#readers, ...this.#joining]
     this.#readers.clear()
+    this.#joining.clear()
     for (const reader of readers) reader.onEnd(reason)
   }
 

@@ -40,6 +40,7 @@ const revoked: string[] = []
 
 const main: StreamReport = {
   name: 'main',
+  state: 'live' as const,
   startedAt: 1000,
   publisher: 'rtmp 10.0.0.9',
   tracks: [{ kind: 'video', codecString: 'avc1.64001f', width: 1280, height: 720 }],

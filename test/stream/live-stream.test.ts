@@ -113,6 +113,27 @@ describe('a live stream', () => {
     expect(late.told).toEqual(['video', 'lost'])
     expect(stream.readerCount).toBe(0)
   })
+
+  test('a reader that joins while a frame is given out gets it once, and may leave at once', () => {
+    const stream = new LiveStream('main', 'epoch', 0)
+    stream.setTracks([VIDEO])
+    const joining = keeping()
+    const leaving = keeping()
+    stream.addReader({
+      onTracks: () => {},
+      onFrame: ({ dts }) => {
+        if (dts !== 0) return
+        stream.addReader(joining.reader)
+        stream.addReader(leaving.reader)[Symbol.dispose]()
+      },
+      onEnd: () => {},
+    })
+    stream.write(frame(1, 0, true))
+    stream.write(frame(1, 33, false))
+    stream.end('ended')
+    expect(joining.told).toEqual(['video', 0, 33, 'ended'])
+    expect(leaving.told).toEqual(['video', 0])
+  })
 })
 
 describe('the registry', () => {
