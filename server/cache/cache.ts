@@ -6,6 +6,7 @@ import { Packed, PACKED_BODY_MAX } from './packed.ts'
 import type { Shortage } from './sieve.ts'
 import type { Slice } from './slice.ts'
 import {
+  type CheckedValidity,
   type ObjectFacts,
   objectCost,
   objectOf,
@@ -243,6 +244,10 @@ export class Cache implements Room {
     if (object.passing && !this.#entries.get(object.key, object.variant)) this.#settleIn(object)
   }
 
+  objectChecked(object: StoredObject, checked: CheckedValidity): void {
+    if (object.packed) this.#packed.learn(object, checked)
+  }
+
   objectRefreshed(object: StoredObject): void {
     const { key, variant, facts } = object
     if (object.passing) this.#settleIn(object)
@@ -288,10 +293,12 @@ export class Cache implements Room {
   #unpack(key: string, requestFields: StoredFields): StoredObject | undefined {
     const answer = this.#packed.answer(key, (vary) => variantOf(vary, requestFields))
     if (!answer) return undefined
-    const { again, bytes, body, facts, vary } = answer
+    const { again, bytes, body, facts, vary, checked } = answer
     if (again || body.length > PACKED_BODY_MAX) {
       const object = this.#restore(key, requestFields, answer)
-      if (object) object.packed = true
+      if (!object) return undefined
+      object.packed = true
+      object.checked = checked
       return object
     }
     const rangeable = bytes.kind === 'slices'
@@ -302,9 +309,10 @@ export class Cache implements Room {
     const object = new StoredObject(this, name, facts, generation)
     generation.objects = 1
     generation.object = object
-    object.passing = true
     object.packed = true
     object.rests = true
+    object.checked = checked
+    object.passing = true
     return object
   }
 

@@ -1,5 +1,6 @@
 import { systemRandom } from '../lib/random.ts'
-import type { ObjectFacts, StoredObject } from './stored-object.ts'
+import { KnownValid } from './known-valid.ts'
+import type { CheckedValidity, ObjectFacts, StoredObject } from './stored-object.ts'
 import {
   type RestingBytes,
   readAnswerMeta,
@@ -28,6 +29,8 @@ const LATELY = 4096
 /** An answer as it is packed; `again`: it was asked for lately. */
 export interface PackedAnswer extends RestingAnswer {
   readonly again: boolean
+  /** What is known of it still. */
+  readonly checked: CheckedValidity | undefined
 }
 
 /** Small whole answers packed into slabs of memory: what they say is read when somebody asks for them. */
@@ -35,9 +38,11 @@ export class Packed {
   readonly #slabs: SlabStore
   /** By the lower half of a name's hash the upper half of who was asked for last. */
   readonly #lately = new Uint32Array(LATELY)
+  readonly #valid: KnownValid
 
   constructor(memoryBytes: number) {
     const slabBytes = Math.min(SLAB_BYTES, Math.floor(memoryBytes / SLABS))
+    this.#valid = new KnownValid(memoryBytes)
     const shardBits = Math.ceil(Math.log2(Math.max(2, memoryBytes / SLAB_BYTES)))
     this.#slabs = new SlabStore({
       slabBytes: Math.max(SLAB_BYTES_MIN, slabBytes),
@@ -47,7 +52,7 @@ export class Packed {
   }
 
   get bytes(): number {
-    return this.#slabs.bytes
+    return this.#slabs.bytes + this.#valid.bytes
   }
   get indexBytes(): number {
     return this.#slabs.indexBytes
@@ -79,10 +84,18 @@ export class Packed {
     if (record?.kind !== 'object') return undefined
     const meta = readAnswerMeta(record.meta)
     if (!meta) return undefined
-    const { high, low } = this.#slabs.hash(name)
+    const hash = this.#slabs.hash(name)
+    const { high, low } = hash
     const again = this.#lately[low % LATELY] === high
     this.#lately[low % LATELY] = high
-    return { facts: meta.facts, bytes: meta.bytes, vary, body: record.body, again }
+    const { facts, bytes } = meta
+    const checked = this.#valid.of(hash, facts)
+    return { facts, bytes, vary, body: record.body, again, checked }
+  }
+
+  /** The invalidations were asked of what lies here. */
+  learn(name: AnswerName, checked: CheckedValidity): void {
+    this.#valid.learn(this.#slabs.hash(answerRecord(name)), checked)
   }
 
   /** True when it lies here as it is. */
@@ -104,13 +117,16 @@ export class Packed {
       const said = { kind: 'vary', key: keyRecord(key), meta, body: [] } as const
       if (!this.#slabs.write(said, mayGrow)) return false
     }
+    this.#valid.forget(this.#slabs.hash(answerRecord(name)))
     const meta = writeAnswerMeta({ facts, run: '', bytes })
     return this.#slabs.write({ kind: 'object', key: answerRecord(name), meta, body }, mayGrow)
   }
 
   /** Another answer than what lies here, or none, is the one of this name from now on. */
   forget(name: AnswerName): void {
-    this.#slabs.forget(answerRecord(name))
+    const record = answerRecord(name)
+    this.#valid.forget(this.#slabs.hash(record))
+    this.#slabs.forget(record)
     // So are the key's answers that other fields chose.
     if (!this.#chosenBy(name)) this.#slabs.forget(keyRecord(name.key))
   }

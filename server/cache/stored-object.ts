@@ -63,6 +63,8 @@ export interface ObjectOwner {
   objectRefreshed(object: StoredObject): void
   /** What was learnt of it is to be found by others too. */
   objectTold(object: StoredObject): void
+  /** The invalidations were asked of one that is made anew for each who asks. */
+  objectChecked(object: StoredObject, checked: CheckedValidity): void
 }
 
 /** One answer of an origin under its key and variant. A 304 replaces the facts; the bytes belong to the generation. */
@@ -81,7 +83,7 @@ export class StoredObject extends Evictable {
   packed = false
   /** Made for one who asked, from what is packed: it is in no bound, and found by nobody else. */
   passing = false
-  checked: CheckedValidity | undefined = undefined
+  #checked: CheckedValidity | undefined = undefined
   sent: SentHead | undefined = undefined
 
   constructor(
@@ -101,6 +103,13 @@ export class StoredObject extends Evictable {
 
   get facts(): ObjectFacts {
     return this.#facts
+  }
+  get checked(): CheckedValidity | undefined {
+    return this.#checked
+  }
+  set checked(checked: CheckedValidity | undefined) {
+    this.#checked = checked
+    if (checked && this.passing) this.#owner.objectChecked(this, checked)
   }
   /** Until then an origin that failed is not asked again, and the stale answer is served. Milliseconds since 1970. */
   get restUntil(): number {
