@@ -179,8 +179,8 @@ export class Delivery {
   }
 
   async #writeIndex(ended: boolean): Promise<void> {
-    const bytes = writeRecordingIndex(this.#chapter.index(ended))
-    await this.#write(this.#chapter.place + INDEX_NAME, bytes, 'application/json')
+    const bytes = await writeRecordingIndex(this.#chapter.index(ended))
+    await this.#write(this.#chapter.place + INDEX_NAME, bytes, 'application/x-ndjson')
     this.#indexAt = Math.max(this.#known + INDEX_STEP, Math.ceil(this.#known * INDEX_GROWTH))
   }
 

@@ -24,7 +24,7 @@ interface Held {
 
 const READ_MS = 10_000
 const INDEX_BYTES_MAX = 64 * 1024 * 1024
-const HELD_BYTES_MAX = 64 * 1024 * 1024
+const HELD_BYTES_MAX = 32 * 1024 * 1024
 /** An index that says that its recording runs, which is another server's then. */
 const RUNNING_MS = 5000
 /** That server writes it so seldom at most (a recording of twelve hours): what is older was left behind. */
@@ -73,7 +73,7 @@ export class RecordingIndexes {
       const bytes = await withDeadline(clock, READ_MS, `reading ${object}`, never, async (signal) =>
         collect((await storeOf(origin).read(object, { signal })).body, INDEX_BYTES_MAX),
       )
-      return this.#keep(key, readRecordingIndex(bytes), bytes.length)
+      return this.#keep(key, await readRecordingIndex(bytes), bytes.length)
     } catch (error) {
       if (hasCode(error, 'object-not-found')) return undefined
       throw error

@@ -4,6 +4,7 @@ import {
   type RecordingIndex,
   writeRecordingIndex,
 } from '../formats/recording/recording-index.ts'
+import { leadOf } from '../formats/recording/recording-totals.ts'
 import type { Clock } from '../lib/clock.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { describeError, NearcastError } from '../lib/errors.ts'
@@ -170,11 +171,12 @@ export class Recordings {
   async clip(request: ClipRequest): Promise<RecordingReport> {
     const { catalogue, random, storeOf, clock } = this.#deps
     const source = this.#sourceOf(request)
-    const [from, to] = [request.from, request.to].map((time) => momentOf(time, source.to))
-    if (from === undefined || to === undefined || from >= to)
-      throw new NearcastError('bad-request', 'from must lie before to')
     const parent = `recordings/${request.stream}/${source.start}`
     const whole = await this.find(parent)
+    const edge = whole ? edgeOf(whole) : source.to
+    const from = momentOf(request.from, edge)
+    const to = momentOf(request.to, edge)
+    if (from >= to) throw new NearcastError('bad-request', 'from must lie before to')
     const index = whole && cutClip(whole, source.start, from, to)
     if (!index)
       throw new NearcastError(
@@ -182,9 +184,9 @@ export class Recordings {
         `${parent} has nothing between ${dateOf(from)} and ${dateOf(to)}; it goes from ${dateOf(source.from)} to ${dateOf(source.to)}`,
       )
     const key = `recordings/${request.stream}/clips/${readableToken(random, CLIP_ID_LENGTH)}`
-    const bytes = writeRecordingIndex(index)
+    const bytes = await writeRecordingIndex(index)
     const object = `${key}/${INDEX_NAME}`
-    const contentType = 'application/json'
+    const contentType = 'application/x-ndjson'
     await withDeadline(clock, WRITE_MS, `writing ${object}`, this.#stop.signal, (signal) =>
       storeOf(source.origin).write(object, bytes, { contentType, size: bytes.length, signal }),
     )
@@ -328,6 +330,12 @@ export class Recordings {
 
 function momentOf(time: ClipTime, edge: number): number {
   return 'at' in time ? time.at : edge - time.secondsBack * 1000
+}
+
+/** Where the rendition ends that all others are cut with. */
+function edgeOf(index: RecordingIndex): number {
+  const last = leadOf(index)?.segments.at(-1)
+  return last ? last.startedAt + last.seconds * 1000 : index.startedAt
 }
 
 function streamOf(key: string): string {

@@ -63,7 +63,7 @@ async function answer200(
     case 'playlist': {
       const rendition = played.find(({ id }) => id === address.rendition)
       if (!rendition) throw noSuchPart(address)
-      return playlist(index, writeRecordedMedia(index, rendition, asksToSkip(request.query)))
+      return playlist(index, await writeRecordedMedia(index, rendition, asksToSkip(request.query)))
     }
     case 'init': {
       const rendition = played.find(({ segments }) =>

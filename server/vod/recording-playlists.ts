@@ -2,6 +2,7 @@ import { commonFrameRate } from '../formats/m3u8/frame-rate.ts'
 import {
   END_LIST,
   writePlaylistHead,
+  writePlaylistMap,
   writePlaylistSegment,
   writeSkip,
 } from '../formats/m3u8/write-media-playlist.ts'
@@ -52,13 +53,13 @@ export function writeRecordedMaster(index: RecordingIndex): string {
 }
 
 /** EVENT while the recording runs, VOD with its end after it. `skip`: without what a player has had for long. */
-export function writeRecordedMedia(
+export async function writeRecordedMedia(
   index: RecordingIndex,
   rendition: RecordedRendition,
   skip: boolean,
-): string {
+): Promise<string> {
   const [first] = rendition.segments
-  const lines = linesOf(rendition, index.ended)
+  const lines = await linesOf(rendition, index.ended)
   const target = targetOf(index)
   // §4.4.3.8: at least six target durations.
   const canSkipUntilSeconds = index.ended ? undefined : 6 * target
@@ -91,18 +92,25 @@ function targetOf({ renditions }: RecordingIndex): number {
 const running = new WeakMap<readonly RecordedSegment[], SegmentLines>()
 
 /** Of a recording that runs the lines are kept: only what was added is written. */
-function linesOf(rendition: RecordedRendition, ended: boolean): SegmentLines {
+async function linesOf(rendition: RecordedRendition, ended: boolean): Promise<SegmentLines> {
   const { segments } = rendition
   const lines = running.get(segments) ?? new SegmentLines(rendition.id)
-  lines.follow(segments)
   if (!ended) running.set(segments, lines)
+  // Half a day's lines take as long as some parts of a live stream: others run in between.
+  while (lines.follow(segments, LINES_AT_ONCE))
+    await new Promise<void>((resolve) => setImmediate(resolve))
   return lines
 }
+
+const LINES_AT_ONCE = 2000
+const BLOCK_ENTRIES = 500
 
 /** The lines of a rendition's segments, one entry for each number: what was never written is a gap. */
 class SegmentLines {
   readonly #id: string
   #entries: { readonly text: string; readonly seconds: number; readonly map: string }[] = []
+  /** The texts of so many entries in one, as far as they go. */
+  #blocks: string[] = []
   #read = 0
   #gaps = 0
 
@@ -110,28 +118,34 @@ class SegmentLines {
     this.#id = id
   }
 
-  follow(segments: readonly RecordedSegment[]): void {
+  /** Takes up to `count` more; true when there is more to take. All is written anew when one has become a gap since. */
+  follow(segments: readonly RecordedSegment[], count: number): boolean {
     let gaps = 0
     for (let i = 0; i < this.#read; i++) if (segments[i]?.gap) gaps++
     if (gaps !== this.#gaps) {
       this.#entries = []
+      this.#blocks = []
       this.#read = 0
+      this.#gaps = 0
     }
-    while (this.#read < segments.length) {
+    const end = Math.min(segments.length, this.#read + count)
+    for (; this.#read < end; this.#read++) {
       const segment = segments[this.#read]
-      if (segment) this.#add(segment, segments[this.#read - 1])
-      this.#read++
+      if (!segment) continue
+      this.#add(segment, segments[this.#read - 1])
+      if (segment.gap) this.#gaps++
     }
-    this.#gaps = segments.reduce((sum, { gap }) => sum + (gap ? 1 : 0), 0)
+    return this.#read < segments.length
   }
 
   /** From an entry on; the init section in force stands before the first. */
   from(at: number): string {
-    const entries = this.#entries.slice(at)
-    const [first] = entries
-    const map =
-      first && !first.text.includes('#EXT-X-MAP:') ? `#EXT-X-MAP:URI="${first.map}"\n` : ''
-    return map + entries.map(({ text }) => text).join('')
+    const block = at === 0 ? this.#blocks.length : 0
+    const entries = this.#entries.slice(at + block * BLOCK_ENTRIES)
+    const first = this.#entries[at]
+    const map = first && !first.text.includes('#EXT-X-MAP:') ? writePlaylistMap(first.map) : ''
+    const blocks = at === 0 ? this.#blocks.join('') : ''
+    return map + blocks + entries.map(({ text }) => text).join('')
   }
 
   /** Entries that end further than so long before the end. */
@@ -159,7 +173,14 @@ class SegmentLines {
       startedAt: follows && !segment.discontinuity ? undefined : segment.startedAt,
       parts: [],
     })
-    this.#entries.push({ text, seconds, map })
+    this.#push({ text, seconds, map })
+  }
+
+  #push(entry: { readonly text: string; readonly seconds: number; readonly map: string }): void {
+    this.#entries.push(entry)
+    if (this.#entries.length % BLOCK_ENTRIES > 0) return
+    const last = this.#entries.slice(-BLOCK_ENTRIES)
+    this.#blocks.push(last.map(({ text }) => text).join(''))
   }
 
   // §4.4.3.2: the numbers of a playlist have no hole.
@@ -178,7 +199,7 @@ class SegmentLines {
         startedAt: undefined,
         parts: [],
       })
-      this.#entries.push({ text, seconds, map: before.init })
+      this.#push({ text, seconds, map: before.init })
     }
   }
 }
@@ -197,14 +218,17 @@ const NOTHING: Measured = { peak: 0, average: 0, frameRate: undefined, independe
 function measure({ segments }: RecordedRendition): Measured {
   let bytes = 0
   let seconds = 0
-  let samples = 0
   let peak = 0
   let independent = true
+  const rates = new Map<string, { samples: number; seconds: number }>()
   for (const segment of segments) {
     if (segment.gap) continue
     bytes += segment.bytes
     seconds += segment.seconds
-    samples += segment.samples
+    const rate = rates.get(segment.init) ?? { samples: 0, seconds: 0 }
+    rates.set(segment.init, rate)
+    rate.samples += segment.samples
+    rate.seconds += segment.seconds
     if (!segment.independent) independent = false
     // §4.4.6.2: the peak counts segments of at least half a target duration.
     if (segment.seconds >= 0.5) peak = Math.max(peak, (segment.bytes * 8) / segment.seconds)
@@ -213,9 +237,19 @@ function measure({ segments }: RecordedRendition): Measured {
   return {
     peak: thousands(Math.max(peak, average, 1)),
     average: thousands(Math.max(average, 1)),
-    frameRate: seconds > 0 && samples > 1 ? commonFrameRate(samples / seconds) : undefined,
+    frameRate: frameRate([...rates.values()]),
     independent,
   }
+}
+
+/** §4.4.6.2: the most there are; a publisher may have changed its settings. */
+function frameRate(
+  rates: readonly { readonly samples: number; readonly seconds: number }[],
+): number | undefined {
+  const found = rates.flatMap(({ samples, seconds }) =>
+    seconds > 0 && samples > 1 ? [commonFrameRate(samples / seconds)] : [],
+  )
+  return found.length > 0 ? Math.max(...found) : undefined
 }
 
 function audioRendition({ id, facts }: RecordedRendition, place: number): AudioRendition {

@@ -105,7 +105,7 @@ test('a journal with broken bytes is read as far as it means something, or refus
   )
 })
 
-test('an index is read as it was written; other bytes are refused', () => {
+test('an index is read as it was written; other bytes are refused', async () => {
   const index = {
     stream: 'main',
     startedAt: 5,
@@ -113,16 +113,16 @@ test('an index is read as it was written; other bytes are refused', () => {
     of: undefined,
     renditions: [{ id: 'video', facts: FACTS, segments: [0, 1, 2, 3, 4, 5].map(segment) }],
   }
-  const bytes = writeRecordingIndex(index)
-  expect(readRecordingIndex(bytes)).toEqual(index)
-  fc.assert(
-    fc.property(
+  const bytes = await writeRecordingIndex(index)
+  expect(await readRecordingIndex(bytes)).toEqual(index)
+  await fc.assert(
+    fc.asyncProperty(
       fc.array(fc.tuple(fc.nat(bytes.length - 1), fc.nat(255)), { minLength: 1, maxLength: 8 }),
-      (changes) => {
+      async (changes) => {
         const broken = Buffer.from(bytes)
         for (const [at, value] of changes) broken[at] = value
         try {
-          readRecordingIndex(broken)
+          await readRecordingIndex(broken)
         } catch (error) {
           if (!hasCode(error, 'media-broken')) throw error
         }

@@ -17,7 +17,7 @@ async function keysOf(store: ObjectStore): Promise<readonly string[]> {
 }
 
 async function indexOf(store: ObjectStore) {
-  const key = (await keysOf(store)).find((one) => one.endsWith('/index.json')) ?? ''
+  const key = (await keysOf(store)).find((one) => one.endsWith('/index.ndjson')) ?? ''
   const { body } = await store.read(key, { signal: NEVER })
   return readRecordingIndex(await collect(body))
 }
@@ -33,7 +33,7 @@ test('a recording has each closed segment once, its init sections, and an index 
   )
   await live.publish().send(MEDIA, 0, 10_500, () => until(() => archives.waitingSegments === 0))
   live.packager.end('main')
-  await until(async () => (await keysOf(store)).some((key) => key.endsWith('/index.json')))
+  await until(async () => (await keysOf(store)).some((key) => key.endsWith('/index.ndjson')))
   await until(() => archives.states().length === 0)
   const index = await indexOf(store)
   expect(index.ended).toBe(true)
@@ -93,7 +93,7 @@ test('a recording that kill -9 cut off is brought to its store by the next start
   const dvr = await first.live.media('dvr-video-t1.m3u8')
   const closed = dvr.segments.filter(({ uri, gap }) => uri !== undefined && !gap)
   const next = await openWithArchive(folder, { storeOf: () => inner }, clock)
-  await until(async () => (await keysOf(inner)).some((key) => key.endsWith('/index.json')))
+  await until(async () => (await keysOf(inner)).some((key) => key.endsWith('/index.ndjson')))
   await until(() => next.archives.states().length === 0)
   const { renditions, ended } = await indexOf(inner)
   expect(ended).toBe(true)

@@ -98,7 +98,7 @@ test('a recording is finished where it began when live.record was turned off mea
   expect(await keysOf(store)).toEqual([])
   const next = await Recorded.open({ store, clock, folder, record: undefined })
   await until(() => next.archives.states().length === 0)
-  expect(await keysOf(store)).toContain(`${FIRST}/index.json`)
+  expect(await keysOf(store)).toContain(`${FIRST}/index.ndjson`)
   expect(next.recordings.list().recordings.map(({ state }) => state)).toEqual(['complete'])
 })
 

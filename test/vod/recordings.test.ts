@@ -51,10 +51,10 @@ function indexOf(
   return { stream: 'main', startedAt: 0, ended, renditions: [{ id: 'video', facts, segments }] }
 }
 
-function mediaOf(index: RecordingIndex, skip = false) {
+async function mediaOf(index: RecordingIndex, skip = false) {
   const [rendition] = index.renditions
   if (!rendition) throw new Error('no rendition')
-  const text = writeRecordedMedia(index, rendition, skip)
+  const text = await writeRecordedMedia(index, rendition, skip)
   const playlist = readPlaylist(text)
   if (playlist.kind !== 'media') throw new Error('no media playlist')
   return { text, playlist }
@@ -63,8 +63,8 @@ function mediaOf(index: RecordingIndex, skip = false) {
 const run = (from: number, to: number) =>
   Array.from({ length: to - from }, (_, i) => segment(from + i))
 
-test('numbers that were never written are gaps, and the date stands behind them (rfc8216bis §4.4.3.2, §4.4.4.7)', () => {
-  const { playlist } = mediaOf(indexOf([segment(7), segment(10)]))
+test('numbers that were never written are gaps, and the date stands behind them (rfc8216bis §4.4.3.2, §4.4.4.7)', async () => {
+  const { playlist } = await mediaOf(indexOf([segment(7), segment(10)]))
   expect(playlist.mediaSequence).toBe(7)
   expect(playlist.discontinuitySequence).toBe(2)
   expect(playlist.segments.map(({ gap, durationSeconds }) => [gap, durationSeconds])).toEqual([
@@ -81,7 +81,7 @@ test('numbers that were never written are gaps, and the date stands behind them 
   ])
 })
 
-test('a publisher that came back is a discontinuity with its init section and date', () => {
+test('a publisher that came back is a discontinuity with its init section and date', async () => {
   const again = segment(9, {
     discontinuity: true,
     discontinuitySequence: 3,
@@ -89,17 +89,17 @@ test('a publisher that came back is a discontinuity with its init section and da
     init: 'e2/video-init-1.mp4',
     startedAt: 60_000,
   })
-  const { text } = mediaOf(indexOf([segment(8), again], { ended: true }))
+  const { text } = await mediaOf(indexOf([segment(8), again], { ended: true }))
   expect(text.slice(text.indexOf('#EXT-X-DISCONTINUITY\n'))).toBe(
     '#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI="e2/video-init-1.mp4"\n' +
       '#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:01:00.000Z\n#EXTINF:1,\ne2/video-9.m4s\n#EXT-X-ENDLIST\n',
   )
 })
 
-test('a delta update skips what is older than six target durations and keeps the init section (§6.2.5.1)', () => {
+test('a delta update skips what is older than six target durations and keeps the init section (§6.2.5.1)', async () => {
   const index = indexOf(run(0, 40))
-  const full = mediaOf(index).playlist
-  const { text, playlist } = mediaOf(index, true)
+  const full = (await mediaOf(index)).playlist
+  const { text, playlist } = await mediaOf(index, true)
   expect(full.serverControl['CAN-SKIP-UNTIL']).toBe('6')
   expect(playlist.version).toBe(9)
   expect(playlist.skippedSegments).toBe(33)
@@ -107,18 +107,18 @@ test('a delta update skips what is older than six target durations and keeps the
     full.segments.slice(33).map(({ uri }) => uri),
   )
   expect(text).toContain('#EXT-X-MAP:URI="e1/video-init-1.mp4"')
-  const ended = mediaOf({ ...index, ended: true }, true)
+  const ended = await mediaOf({ ...index, ended: true }, true)
   expect(ended.playlist.skippedSegments).toBe(0)
 })
 
-test('lines that were written are kept while a recording grows, and a segment that is lost later is a gap', () => {
+test('lines that were written are kept while a recording grows, and a segment that is lost later is a gap', async () => {
   const segments = run(0, 5)
-  const before = mediaOf(indexOf(segments)).text
+  const before = (await mediaOf(indexOf(segments))).text
   segments.push(segment(5))
-  const after = mediaOf(indexOf(segments)).text
+  const after = (await mediaOf(indexOf(segments))).text
   expect(after.startsWith(before)).toBe(true)
   segments[2] = segment(2, { gap: true })
-  const { playlist } = mediaOf(indexOf(segments))
+  const { playlist } = await mediaOf(indexOf(segments))
   expect(playlist.segments.map(({ gap }) => gap)).toEqual([false, false, true, false, false, false])
 })
 

@@ -49,7 +49,7 @@ export interface RecordingIndex {
 }
 
 /** Name of the object in a recording's folder. */
-export const INDEX_NAME = 'index.json'
+export const INDEX_NAME = 'index.ndjson'
 
 /** START in `recordings/NAME/START/`: UTC to the second. */
 export function recordingStart(milliseconds: number): string {
@@ -60,25 +60,15 @@ export function isRecordingStart(text: string): boolean {
   return /^\d{8}T\d{6}Z$/.test(text)
 }
 
+const TIME_MAX = 8.64e15
+const SECONDS_MAX = 1_000_000
+
 const name = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/)
 const epoch = z.string().regex(/^[a-z0-9]{1,32}$/)
 const init = z.string().regex(/^[a-z0-9]{1,32}\/[a-z0-9-]{1,64}\.mp4$/)
-const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER)
-const time = z.number().min(-8.64e15).max(8.64e15)
-/** sequence, start, seconds, bytes, samples, flags, discontinuity sequence, place in `epochs`, place in `inits` */
-const row = z.tuple([
-  count,
-  time,
-  z.number().min(0).max(1_000_000),
-  count,
-  count,
-  z.int().min(0).max(7),
-  count,
-  count,
-  count,
-])
+const time = z.number().min(-TIME_MAX).max(TIME_MAX)
 
-const indexSchema = z.object({
+const headSchema = z.object({
   version: z.literal(1),
   stream: name,
   startedAt: time,
@@ -98,75 +88,107 @@ const indexSchema = z.object({
         }),
         epochs: z.array(epoch),
         inits: z.array(init),
-        segments: z.array(row),
+        /** Lines of it. */
+        segments: z.int().min(0),
       }),
     )
     .max(64),
 })
+type Head = z.infer<typeof headSchema>
 
-type Row = z.infer<typeof row>
+/** sequence, start, seconds, bytes, samples, flags, discontinuity sequence, place in `epochs`, place in `inits` */
+type Row = readonly [number, number, number, number, number, number, number, number, number]
+const ROW_LENGTH = 9
 
 const DISCONTINUITY = 1
 const INDEPENDENT = 2
 const GAP = 4
+const FLAGS_MAX = 7
 
-export function writeRecordingIndex(index: RecordingIndex): Buffer {
-  const { stream, startedAt, ended, of, renditions } = index
-  const value: z.infer<typeof indexSchema> = {
+/** Half a day of four renditions is 170,000 lines: the loop that live viewers wait for is given back so often. */
+const LINES_AT_ONCE = 2000
+
+/** A line that says what there is, then one for each segment. What is added to `index` meanwhile is not in it. */
+export async function writeRecordingIndex(index: RecordingIndex): Promise<Buffer> {
+  const { stream, startedAt, ended, of } = index
+  const counts = index.renditions.map(({ segments }) => segments.length)
+  const pieces: Buffer[] = []
+  const renditions: Head['renditions'] = []
+  for (const [at, { id, facts, segments }] of index.renditions.entries()) {
+    const epochs = new Names()
+    const inits = new Names()
+    const count = counts[at] ?? 0
+    for (let from = 0; from < count; from += LINES_AT_ONCE) {
+      let text = ''
+      for (const one of segments.slice(from, Math.min(count, from + LINES_AT_ONCE)))
+        text += `${JSON.stringify(rowOf(one, epochs, inits))}\n`
+      pieces.push(Buffer.from(text))
+      await othersRun()
+    }
+    renditions.push({ id, facts, epochs: epochs.all, inits: inits.all, segments: count })
+  }
+  const head: Head = {
     version: 1,
     stream,
     startedAt,
     ended,
     ...(of !== undefined && { of }),
-    renditions: renditions.map(({ id, facts, segments }) => {
-      const epochs = new Names()
-      const inits = new Names()
-      const rows = segments.map(
-        (one): Row => [
-          one.sequence,
-          one.startedAt,
-          Math.round(one.seconds * 100_000) / 100_000,
-          one.bytes,
-          one.samples,
-          (one.discontinuity ? DISCONTINUITY : 0) |
-            (one.independent ? INDEPENDENT : 0) |
-            (one.gap ? GAP : 0),
-          one.discontinuitySequence,
-          epochs.placeOf(one.epoch),
-          inits.placeOf(one.init),
-        ],
-      )
-      return { id, facts, epochs: epochs.all, inits: inits.all, segments: rows }
-    }),
+    renditions,
   }
-  return Buffer.from(JSON.stringify(value))
+  return Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), ...pieces])
 }
 
 /** Throws `media-broken` when the bytes are no index. */
-export function readRecordingIndex(bytes: Uint8Array): RecordingIndex {
-  const parsed = indexSchema.safeParse(parseJson(Buffer.from(bytes).toString('utf8')))
-  if (!parsed.success)
-    throw new NearcastError('media-broken', `${INDEX_NAME} is no index of a recording`)
-  const { stream, startedAt, ended, of, renditions } = parsed.data
-  return {
-    stream,
-    startedAt,
-    ended,
-    of,
-    renditions: renditions.map(({ id, facts, epochs, inits, segments }) => ({
-      id,
-      facts,
-      segments: segments.map((one) => readRow(one, epochs, inits)),
-    })),
+export async function readRecordingIndex(bytes: Buffer): Promise<RecordingIndex> {
+  let at = 0
+  const nextLine = (): unknown => {
+    const end = bytes.indexOf(0x0a, at)
+    if (end < 0) throw broken('is cut short')
+    const value = parseJson(bytes.toString('utf8', at, end))
+    at = end + 1
+    return value
   }
+  const parsed = headSchema.safeParse(nextLine())
+  if (!parsed.success) throw broken('is no index of a recording')
+  const { stream, startedAt, ended, of } = parsed.data
+  const renditions: RecordedRendition[] = []
+  for (const { id, facts, epochs, inits, segments: count } of parsed.data.renditions) {
+    const segments: RecordedSegment[] = []
+    for (let i = 0; i < count; i++) {
+      segments.push(segmentOf(nextLine(), epochs, inits))
+      if (i % LINES_AT_ONCE === LINES_AT_ONCE - 1) await othersRun()
+    }
+    renditions.push({ id, facts, segments })
+  }
+  return { stream, startedAt, ended, of, renditions }
 }
 
-function readRow(one: Row, epochs: readonly string[], inits: readonly string[]): RecordedSegment {
-  const [sequence, startedAt, seconds, bytes, samples, flags, discontinuitySequence] = one
-  const epochOf = epochs[one[7]]
-  const initOf = inits[one[8]]
-  if (epochOf === undefined || initOf === undefined)
-    throw new NearcastError('media-broken', `${INDEX_NAME} names no epoch or init section`)
+function rowOf(segment: RecordedSegment, epochs: Names, inits: Names): Row {
+  return [
+    segment.sequence,
+    segment.startedAt,
+    Math.round(segment.seconds * 100_000) / 100_000,
+    segment.bytes,
+    segment.samples,
+    (segment.discontinuity ? DISCONTINUITY : 0) |
+      (segment.independent ? INDEPENDENT : 0) |
+      (segment.gap ? GAP : 0),
+    segment.discontinuitySequence,
+    epochs.placeOf(segment.epoch),
+    inits.placeOf(segment.init),
+  ]
+}
+
+function segmentOf(
+  value: unknown,
+  epochs: readonly string[],
+  inits: readonly string[],
+): RecordedSegment {
+  if (!isRow(value)) throw broken('has a line that is no segment')
+  const [sequence, startedAt, seconds, bytes, samples, flags, discontinuitySequence] = value
+  const epochOf = epochs[value[7]]
+  const initOf = inits[value[8]]
+  if (epochOf === undefined || initOf === undefined) throw broken('names no epoch or init section')
   return {
     sequence,
     epoch: epochOf,
@@ -180,6 +202,35 @@ function readRow(one: Row, epochs: readonly string[], inits: readonly string[]):
     independent: (flags & INDEPENDENT) !== 0,
     gap: (flags & GAP) !== 0,
   }
+}
+
+// By hand: a schema takes a second for half a day.
+function isRow(value: unknown): value is Row {
+  if (!Array.isArray(value) || value.length !== ROW_LENGTH) return false
+  const [
+    sequence,
+    startedAt,
+    seconds,
+    bytes,
+    samples,
+    flags,
+    discontinuities,
+    ...places
+  ]: unknown[] = value
+  return (
+    [sequence, bytes, samples, flags, discontinuities, ...places].every(isCount) &&
+    isBetween(startedAt, -TIME_MAX, TIME_MAX) &&
+    isBetween(seconds, 0, SECONDS_MAX) &&
+    isBetween(flags, 0, FLAGS_MAX)
+  )
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && isBetween(value, 0, Number.MAX_SAFE_INTEGER)
+}
+
+function isBetween(value: unknown, from: number, to: number): boolean {
+  return typeof value === 'number' && value >= from && value <= to
 }
 
 /** Each name once, in order of appearance. */
@@ -196,10 +247,18 @@ class Names {
   }
 }
 
+function broken(what: string): NearcastError {
+  return new NearcastError('media-broken', `${INDEX_NAME} ${what}`)
+}
+
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
     return undefined
   }
+}
+
+function othersRun(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }
