@@ -114,6 +114,7 @@ const entrySchema = z.discriminatedUnion('kind', [
     samples: count,
     independent: z.boolean(),
     gap: z.boolean(),
+    slate: z.boolean().optional(),
   }),
   z.object({ kind: z.literal('moved'), rendition, sequence: count }),
   z.object({ kind: z.literal('lost'), rendition, sequence: count }),

@@ -140,6 +140,11 @@ export class Archives {
     if (wanted && !this.#streams.has(window)) this.#watch(window, [])
   }
 
+  /** Recordings do not show what comes under this epoch. */
+  expectSlate(window: LiveWindow, epoch: string): void {
+    this.#streams.get(window)?.expectSlate(epoch)
+  }
+
   /** The window is dropped: nothing of it is listed any more. */
   drop(window: LiveWindow): void {
     this.#streams.get(window)?.drop()

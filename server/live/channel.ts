@@ -28,6 +28,8 @@ export interface ChannelOptions {
   readonly makeSlate: MakeSlate | undefined
   /** A window that begins, or goes on. */
   readonly onWindow: (window: LiveWindow) => void
+  /** What comes under this epoch stands in for a publisher's media. */
+  readonly onSlate: (window: LiveWindow, epoch: string) => void
   readonly onPart: () => void
   readonly onDiscontinuity: () => void
 }
@@ -232,7 +234,9 @@ export class Channel {
     this.#stopFilling()
     const startedAt = Math.max(endOf(this.#window), clock.now() - FILL_MAX_MS)
     const backMs = Math.max(0, clock.now() - startedAt)
-    const segmenter = this.#fill(readableToken(random, EPOCH_LENGTH), backMs)
+    const epoch = readableToken(random, EPOCH_LENGTH)
+    this.#options.onSlate(this.#window, epoch)
+    const segmenter = this.#fill(epoch, backMs)
     this.#slate = new SlateFeed(set, segmenter, clock, clock.now() - backMs)
     this.#become('slate')
   }

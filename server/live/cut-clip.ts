@@ -1,5 +1,5 @@
 import type { RecordingIndex } from '../formats/recording/recording-index.ts'
-import { leadOf } from '../formats/recording/recording-totals.ts'
+import { isPlayed, leadOf } from '../formats/recording/recording-totals.ts'
 
 /** Starts are whole milliseconds, and slewed: a segment that is touched by no more than this is not meant. */
 const TOUCH_MS = 20
@@ -16,7 +16,7 @@ export function cutClip(
 ): RecordingIndex | undefined {
   const lead = leadOf(index)
   if (!lead) return undefined
-  const { segments } = lead
+  const segments = lead.segments.filter(({ slate }) => !slate)
   const touches = ({ startedAt, seconds }: { startedAt: number; seconds: number }) =>
     startedAt < to - TOUCH_MS && startedAt + seconds * 1000 > from + TOUCH_MS
   let first = segments.findIndex(touches)
@@ -30,7 +30,7 @@ export function cutClip(
     const own = rendition.segments.filter(
       ({ sequence }) => sequence >= begin.sequence && sequence <= end.sequence,
     )
-    return own.some(({ gap }) => !gap) ? [{ ...rendition, segments: own }] : []
+    return own.some(isPlayed) ? [{ ...rendition, segments: own }] : []
   })
   if (!renditions.some(({ id }) => id === lead.id)) return undefined
   return { stream: index.stream, startedAt: begin.startedAt, ended: true, of, renditions }

@@ -102,6 +102,7 @@ export async function createLivePackager(deps: LivePackagerDeps): Promise<LivePa
     limits: { bytes: deps.windowBytes ?? DEFAULT_WINDOW_LIMITS.bytes },
     startLadder: deps.startLadder,
     onWindow: (window) => archives?.watch(window),
+    onSlate: (window, epoch) => archives?.expectSlate(window, epoch),
     onPart: () => parts.add(),
     onDiscontinuity: () => breaks.add(),
   }

@@ -1,4 +1,5 @@
 import { INDEX_NAME, type RecordingIndex } from '../formats/recording/recording-index.ts'
+import { isPlayed } from '../formats/recording/recording-totals.ts'
 import { segmentUri } from './address.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 
@@ -9,9 +10,9 @@ const PAGE = 1000
 export function namedObjects({ renditions }: RecordingIndex): ReadonlySet<string> {
   const names = new Set<string>()
   for (const { id, segments } of renditions)
-    for (const segment of segments) {
+    for (const segment of segments.filter(isPlayed)) {
       names.add(segment.init)
-      if (!segment.gap) names.add(segmentUri(id, segment))
+      names.add(segmentUri(id, segment))
     }
   return names
 }

@@ -334,7 +334,7 @@ function momentOf(time: ClipTime, edge: number): number {
 
 /** Where the rendition ends that all others are cut with. */
 function edgeOf(index: RecordingIndex): number {
-  const last = leadOf(index)?.segments.at(-1)
+  const last = leadOf(index)?.segments.findLast(({ slate }) => !slate)
   return last ? last.startedAt + last.seconds * 1000 : index.startedAt
 }
 

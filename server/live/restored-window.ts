@@ -85,7 +85,7 @@ function addMissing(window: LiveWindow, id: RenditionId, end: RecordedSegment, l
 }
 
 function archivedOf(segment: RecordedSegment, place: string): ArchivedSegment {
-  const { seconds, bytes, samples: _, independent: __, ...rest } = segment
+  const { seconds, bytes, samples: _, independent: __, slate: ___, ...rest } = segment
   return {
     ...rest,
     durationSeconds: seconds,

@@ -39,6 +39,8 @@ interface Closed {
 const RECORDING_MS_MAX = 12 * 3_600_000
 /** Of what is kept for rewinding: a journal goes when its last segment does. */
 const REWIND_MS_MAX = 3_600_000
+/** Of those whose segments may still wait. */
+const SLATES_MAX = 100
 const REST_FIRST_MS = 250
 const REST_MAX_MS = 10_000
 
@@ -57,6 +59,7 @@ export class StreamArchive {
   readonly #hurry = new AbortController()
   #closing = false
   #over = false
+  readonly #slates = new Set<string>()
   #restMs = REST_FIRST_MS
   #failing = false
   #lost = 0
@@ -85,6 +88,13 @@ export class StreamArchive {
   /** Closed segments that are not written yet. */
   get waiting(): number {
     return this.#queue.length
+  }
+
+  /** What is kept under this epoch is rewound to, but recordings do not show it. */
+  expectSlate(epoch: string): void {
+    this.#slates.add(epoch)
+    if (this.#slates.size > SLATES_MAX)
+      for (const oldest of this.#slates) return void this.#slates.delete(oldest)
   }
 
   /** No more is taken; resolves when what is closed is written, or cannot be. */
@@ -152,8 +162,13 @@ export class StreamArchive {
       const chapter = await this.#chapterOf(segment)
       const media = segment.parts.flatMap(({ bytes }) => (bytes ? [bytes] : []))
       const gap = segment.gap || media.length < segment.parts.length
+      const slate = this.#slates.has(segment.epoch)
       if (!chapter.hasInit(id, segment.init)) await this.#keepInit(chapter, rendition, segment.init)
-      await chapter.keep(id, recordOf(segment, gap), gap ? [] : media)
+      await chapter.keep(
+        id,
+        { ...recordOf(segment, gap), ...(slate && { slate }) },
+        gap ? [] : media,
+      )
       if (!gap) {
         const { sequence, byteLength: bytes } = segment
         this.#deps.onKept(chapter, id, { uri: segmentUri(id, segment), bytes, sequence })

@@ -1,6 +1,7 @@
 import { formatEntityTag } from '../http/etag.ts'
 import type { Body, Fields, OriginMessage, OriginRequest } from '../http/message.ts'
 import type { RecordedRendition, RecordingIndex } from '../formats/recording/recording-index.ts'
+import { isPlayed } from '../formats/recording/recording-totals.ts'
 import { hasCode, NearcastError } from '../lib/errors.ts'
 import { parseRecordingAddress, type RecordingAddress } from './recording-address.ts'
 import { refusal } from './refusal.ts'
@@ -76,7 +77,7 @@ async function answer200(
       const { epoch, sequence } = address
       const rendition = played.find(({ id }) => id === address.rendition)
       const segment = rendition && segmentOf(rendition, sequence)
-      if (!rendition || !segment || segment.gap || segment.epoch !== epoch)
+      if (!rendition || !segment || !isPlayed(segment) || segment.epoch !== epoch)
         throw noSuchPart(address)
       const uri = `${epoch}/${rendition.id}-${sequence}.m4s`
       return media(recordings, request, address.key, rendition, uri)

@@ -7,6 +7,7 @@ import {
   writeSkip,
 } from '../formats/m3u8/write-media-playlist.ts'
 import { type AudioRendition, writeMultivariant } from '../formats/m3u8/write-multivariant.ts'
+import { isPlayed } from '../formats/recording/recording-totals.ts'
 import type {
   RecordedRendition,
   RecordedSegment,
@@ -20,7 +21,7 @@ const GROUP = 'audio'
 
 /** Whose media can be played: a rung that never began has none. */
 export function playedOf({ renditions }: RecordingIndex): readonly RecordedRendition[] {
-  return renditions.filter(({ segments }) => segments.some(({ gap }) => !gap))
+  return renditions.filter(({ segments }) => segments.some(isPlayed))
 }
 
 /** `index.m3u8`: one variant for each picture, sounds beside them; of sounds alone each is a variant. */
@@ -58,7 +59,7 @@ export async function writeRecordedMedia(
   rendition: RecordedRendition,
   skip: boolean,
 ): Promise<string> {
-  const [first] = rendition.segments
+  const first = rendition.segments.find(({ slate }) => !slate)
   const lines = await linesOf(rendition, index.ended)
   const target = targetOf(index)
   // §4.4.3.8: at least six target durations.
@@ -85,7 +86,7 @@ export async function writeRecordedMedia(
 function targetOf({ renditions }: RecordingIndex): number {
   let longest = 1
   for (const { segments } of renditions)
-    for (const { seconds } of segments) longest = Math.max(longest, seconds)
+    for (const { seconds, slate } of segments) if (!slate) longest = Math.max(longest, seconds)
   return Math.round(longest)
 }
 
@@ -158,19 +159,24 @@ class SegmentLines {
     return 0
   }
 
+  /** `before`: the segment of the number before, shown or not. */
   #add(segment: RecordedSegment, before: RecordedSegment | undefined): void {
-    if (before) this.#addMissing(before, segment)
+    // What a slate stood in for is left out, as if nothing had been sent: its numbers are no gap.
+    if (segment.slate) return
+    if (before && !before.slate) this.#addMissing(before, segment)
     const { seconds, gap, init: map } = segment
-    const follows = before !== undefined && !before.gap && before.sequence + 1 === segment.sequence
+    const shown = this.#entries.at(-1)
+    const follows = before && !before.gap && before.sequence + 1 === segment.sequence
+    const cut = shown !== undefined && (segment.discontinuity || before?.slate === true)
     const text = writePlaylistSegment({
       uri: `${segment.epoch}/${this.#id}-${segment.sequence}.m4s`,
       durationSeconds: seconds,
       open: false,
-      discontinuity: before !== undefined && segment.discontinuity,
+      discontinuity: cut,
       gap,
-      map: before?.init === map ? undefined : map,
+      map: shown?.map === map ? undefined : map,
       // Where time need not go on as the durations say.
-      startedAt: follows && !segment.discontinuity ? undefined : segment.startedAt,
+      startedAt: shown && follows && !cut ? undefined : segment.startedAt,
       parts: [],
     })
     this.#push({ text, seconds, map })
@@ -222,7 +228,7 @@ function measure({ segments }: RecordedRendition): Measured {
   let independent = true
   const rates = new Map<string, { samples: number; seconds: number }>()
   for (const segment of segments) {
-    if (segment.gap) continue
+    if (!isPlayed(segment)) continue
     bytes += segment.bytes
     seconds += segment.seconds
     const rate = rates.get(segment.init) ?? { samples: 0, seconds: 0 }

@@ -38,6 +38,7 @@ function segment(sequence: number): RecordedSegment {
     samples: 30,
     independent: true,
     gap: sequence === 5,
+    ...(sequence === 4 && { slate: true }),
   }
 }
 

@@ -25,6 +25,7 @@ export interface RecordedOptions {
   readonly record?: string | undefined
   readonly retentionSeconds?: number
   readonly queueBytes?: number
+  readonly slateSeconds?: number
   readonly onRecording?: (event: RecordingEvent) => void
 }
 
@@ -69,6 +70,7 @@ export class Recorded {
         onComplete: async ({ key, origin, index }) => {
           await catalogue.add(key, origin, index)
         },
+        packager: { slateSeconds: options.slateSeconds },
         ...(options.queueBytes !== undefined && { queueBytes: options.queueBytes }),
       },
       clock,

@@ -89,6 +89,26 @@ test('the next start closes what kill -9 cut off, and records what comes in anot
   ])
 })
 
+test('a slate that filled a gap is rewound to, and not recorded', async () => {
+  const recorded = await Recorded.open({ ...memory(), slateSeconds: 3 })
+  const publisher = await recorded.send(4500)
+  publisher.end()
+  for (let ms = 0; ms < 8000; ms += 100) {
+    await recorded.clock.advance(100)
+    await until(() => recorded.archives.waitingSegments === 0)
+  }
+  const gone = await recorded.media(`${FIRST}/video.m3u8`)
+  const rewound = await recorded.live.media('dvr-video-t1.m3u8')
+  expect(rewound.segments.length).toBeGreaterThan(gone.segments.length + 3)
+  await recorded.send(8500, 4500)
+  const back = await recorded.media(`${FIRST}/video.m3u8`)
+  const cuts = back.segments.flatMap(({ discontinuity }, at) => (discontinuity ? [at] : []))
+  expect(cuts).toEqual([gone.segments.length])
+  expect(back.segments.filter(({ gap }) => gap)).toEqual([])
+  const [report] = recorded.recordings.list().recordings
+  expect(report?.seconds).toBeLessThan(10)
+})
+
 test('a recording is finished where it began when live.record was turned off meanwhile', async () => {
   const { clock, store } = memory()
   const folder = await newFolder()

@@ -19,6 +19,8 @@ export interface RecordedSegment {
   readonly independent: boolean
   /** Its media is missing. */
   readonly gap: boolean
+  /** It stood in for a publisher that was gone: it is there to rewind, and not shown. */
+  readonly slate?: boolean | undefined
 }
 
 export interface RecordedFacts {
@@ -103,7 +105,8 @@ const ROW_LENGTH = 9
 const DISCONTINUITY = 1
 const INDEPENDENT = 2
 const GAP = 4
-const FLAGS_MAX = 7
+const SLATE = 8
+const FLAGS_MAX = 15
 
 /** Half a day of four renditions is 170,000 lines: the loop that live viewers wait for is given back so often. */
 const LINES_AT_ONCE = 2000
@@ -172,7 +175,8 @@ function rowOf(segment: RecordedSegment, epochs: Names, inits: Names): Row {
     segment.samples,
     (segment.discontinuity ? DISCONTINUITY : 0) |
       (segment.independent ? INDEPENDENT : 0) |
-      (segment.gap ? GAP : 0),
+      (segment.gap ? GAP : 0) |
+      (segment.slate ? SLATE : 0),
     segment.discontinuitySequence,
     epochs.placeOf(segment.epoch),
     inits.placeOf(segment.init),
@@ -201,6 +205,7 @@ function segmentOf(
     samples,
     independent: (flags & INDEPENDENT) !== 0,
     gap: (flags & GAP) !== 0,
+    ...((flags & SLATE) !== 0 && { slate: true }),
   }
 }
 
