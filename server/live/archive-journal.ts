@@ -38,6 +38,12 @@ export type JournalEntry =
       /** base64 */
       readonly media: string
     }
+  /** Segments of this number have begun: players may know parts of them. */
+  | {
+      readonly kind: 'begun'
+      readonly sequence: number
+      readonly discontinuitySequence: number
+    }
   /** A closed segment whose object is written, or that is missing (`gap`). */
   | ({ readonly kind: 'kept'; readonly rendition: RenditionId } & RecordedSegment)
   /** Its object is where it is recorded to. */
@@ -116,6 +122,7 @@ const entrySchema = z.discriminatedUnion('kind', [
     gap: z.boolean(),
     slate: z.boolean().optional(),
   }),
+  z.object({ kind: z.literal('begun'), sequence: count, discontinuitySequence: count }),
   z.object({ kind: z.literal('moved'), rendition, sequence: count }),
   z.object({ kind: z.literal('lost'), rendition, sequence: count }),
   z.object({ kind: z.literal('window-end') }),

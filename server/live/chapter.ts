@@ -189,6 +189,7 @@ export class Chapter {
       // Said for a window, and for what is on its way.
       case 'pace':
       case 'promise':
+      case 'begun':
       case 'moved':
       case 'window-end':
         return

@@ -5,6 +5,9 @@ import type { ArchivedSegment } from './eviction.ts'
 import { LiveWindow, type WindowLimits } from './window.ts'
 import type { RenditionId } from './window-event.ts'
 
+/** So far behind is no disk that wrote anything in the last ten minutes. */
+const MISSING_MAX = 1000
+
 /** Tells a window that goes on where its older segments are; the oldest chapter first. */
 export function attachChapters(window: LiveWindow, chapters: readonly Chapter[]): void {
   const older = new Map<RenditionId, ArchivedSegment[]>()
@@ -53,22 +56,39 @@ export function windowOf(
   }
   const epoch = kept.at(-1)?.epoch
   if (epoch !== undefined) window.apply({ kind: 'publish', epoch })
-  const last = Math.max(-1, ...kept.map(({ sequence }) => sequence))
+  const begun = new Map<number, number>()
+  // Where none is noted, the one behind the last that was kept had begun.
+  const least = 1 + kept.reduce((last, { sequence }) => Math.max(last, sequence), -1)
+  let last = least
+  for (const entry of entries) {
+    if (entry.kind !== 'begun' || entry.sequence > least + MISSING_MAX) continue
+    begun.set(entry.sequence, entry.discontinuitySequence)
+    last = Math.max(last, entry.sequence)
+  }
   for (const rendition of window.renditions) {
     const own = kept.filter((entry) => entry.rendition === rendition.id)
     const end = own.at(-1)
     // Players know parts of the one that was open, so no other media may have its number.
-    if (end) addMissing(window, rendition.id, end, last + 1)
+    if (end) addMissing(window, rendition.id, end, last, begun)
   }
   return window
 }
 
-/** Segments of one rendition that are missing up to `last`. */
-function addMissing(window: LiveWindow, id: RenditionId, end: RecordedSegment, last: number): void {
+/** Segments of one rendition that are missing up to `last`; `begun`: their discontinuity sequences, where known. */
+function addMissing(
+  window: LiveWindow,
+  id: RenditionId,
+  end: RecordedSegment,
+  last: number,
+  begun: ReadonlyMap<number, number>,
+): void {
   let startedAt = end.startedAt + end.seconds * 1000
+  let { discontinuitySequence } = end
   for (let sequence = end.sequence + 1; sequence <= last; sequence++) {
     const gapSeconds = Math.max(0.2, end.seconds)
-    const { epoch, init, discontinuitySequence } = end
+    const { epoch, init } = end
+    const before = discontinuitySequence
+    discontinuitySequence = Math.max(before, begun.get(sequence) ?? before)
     window.apply({
       kind: 'segment',
       rendition: id,
@@ -76,7 +96,7 @@ function addMissing(window: LiveWindow, id: RenditionId, end: RecordedSegment, l
       epoch,
       init,
       startedAt: Math.round(startedAt),
-      discontinuity: false,
+      discontinuity: discontinuitySequence > before,
       discontinuitySequence,
       gapSeconds,
     })

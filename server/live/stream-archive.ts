@@ -8,7 +8,7 @@ import type { ChapterHead, JournalEntry } from './archive-journal.ts'
 import { segmentUri } from './address.ts'
 import type { Rendition, Segment } from './segment.ts'
 import type { LiveWindow } from './window.ts'
-import type { RenditionId, WindowEvent } from './window-event.ts'
+import type { RenditionId, SegmentEvent, WindowEvent } from './window-event.ts'
 
 export interface StreamArchiveDeps {
   readonly clock: Clock
@@ -63,6 +63,7 @@ export class StreamArchive {
   #restMs = REST_FIRST_MS
   #failing = false
   #lost = 0
+  #begun = -1
   #dropped: { readonly rendition: RenditionId; readonly segment: Segment }[] = []
 
   /** `past`: chapters that hold older segments of the window, which know their places. */
@@ -126,7 +127,16 @@ export class StreamArchive {
       : undefined
     if (rendition && segment) this.#queue.push({ rendition, segment })
     if (event.kind === 'promise' && this.current) void this.#note(this.current, event)
+    if (event.kind === 'segment') this.#noteBegun(event)
     this.#woken.resolve()
+  }
+
+  /** At once: a disk may be many segments behind, and after kill -9 no number may come twice. */
+  #noteBegun({ sequence, discontinuitySequence }: SegmentEvent): void {
+    const { current } = this
+    if (!current || current.newest < 0 || sequence <= this.#begun) return
+    this.#begun = sequence
+    void this.#note(current, { kind: 'begun', sequence, discontinuitySequence })
   }
 
   async #run(): Promise<void> {

@@ -71,6 +71,7 @@ const JOURNAL = Buffer.from(
       writeJournalLine({ kind: 'kept', rendition: 'video', ...segment(i) }),
     ),
     writeJournalLine({ kind: 'moved', rendition: 'video', sequence: 1 }),
+    writeJournalLine({ kind: 'begun', sequence: 3, discontinuitySequence: 1 }),
     writeJournalLine({ kind: 'lost', rendition: 'video', sequence: 2 }),
   ].join(''),
 )

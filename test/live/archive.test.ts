@@ -1,4 +1,4 @@
-import { readdir, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { openFileStore } from '../../server/storage/file.ts'
@@ -103,6 +103,34 @@ describe('rewinding', () => {
       (open?.sequence ?? 0) + 1,
     )
   })
+})
+
+test('after kill -9 no number comes twice, also where the disk was segments behind', async () => {
+  const folder = await newFolder()
+  const clock = new FakeClock()
+  const local = new UnsureStore(openFileStore(join(folder, 'archive', 'objects'), { clock }))
+  const first = await openWithArchive(folder, { local }, clock)
+  const publisher = first.live.publish()
+  await send(first.archives, publisher, 0, 20_500)
+  local.state = 'hangs'
+  await publisher.send(MEDIA, 20_500, 24_500)
+  const journals = join(folder, 'archive', 'journals')
+  const again = first.live.publish()
+  await again.send(MEDIA, 0, 2500)
+  const before = await first.live.media('video-t1.m3u8')
+  const last = before.segments.at(-1)?.sequence ?? 0
+  await until(async () => {
+    const [file = ''] = await readdir(journals)
+    return (await readFile(join(journals, file), 'utf8')).includes(`"begun","sequence":${last},`)
+  })
+  await clock.advance(1000)
+  const second = await openWithArchive(folder, {}, clock)
+  await second.live.publish().send(MEDIA, 0, 4000)
+  const after = await second.live.media('video-t1.m3u8')
+  expect(violationsOf(after)).toEqual([])
+  expect(after.discontinuitySequence).toBeGreaterThanOrEqual(before.discontinuitySequence)
+  const fresh = after.segments.find(({ discontinuity, gap }) => discontinuity && !gap)
+  expect(fresh?.sequence).toBe(last + 1)
 })
 
 test('a start removes objects that no journal knows, and journals that say nothing', async () => {
