@@ -18,6 +18,8 @@ export const ENCODERS = {
 } as const
 
 export interface ClockPublisher {
+  /** Its connection was lost, or it was stopped. */
+  readonly gone: Promise<unknown>
   stop(): Promise<void>
 }
 
@@ -41,6 +43,7 @@ export function publishClock(url: string, encoder: keyof typeof ENCODERS): Clock
   const stopping = new AbortController()
   const drawing = draw(child.stdin, stopping.signal)
   return {
+    gone,
     stop: async () => {
       stopping.abort()
       await drawing
