@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import type { Config } from './config/config.ts'
 import type { Clock } from './lib/clock.ts'
 import type { Log } from './lib/log.ts'
+import type { Metrics } from './lib/metrics.ts'
 import type { Random } from './lib/random.ts'
 import { Archives, type RecordingEvent } from './live/archives.ts'
 import { RecordingCatalogue } from './live/recording-catalogue.ts'
@@ -18,6 +19,7 @@ export interface RecordingParts {
 /** What `live.record` and `live.retention` ask for. Nothing is taken up of an earlier start before `archives` are resumed. */
 export async function openRecording({
   config,
+  metrics,
   onRecording,
   ...deps
 }: {
@@ -25,6 +27,7 @@ export async function openRecording({
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
+  readonly metrics: Metrics
   readonly storeOf: (origin: string) => ObjectStore
   readonly onRecording?: ((event: RecordingEvent) => void) | undefined
   readonly onRemoved: (key: string) => void
@@ -52,5 +55,19 @@ export async function openRecording({
     elsewhere,
     retentionSeconds,
   })
+  const states = () => archives.states()
+  metrics.gauge('nearcast_recordings_running', 'Recordings that media is being added to', () => {
+    return states().filter(({ state }) => state === 'recording').length
+  })
+  metrics.gauge(
+    'nearcast_recording_waiting_bytes',
+    'What of recordings lies on this disk and not in its store yet',
+    () => states().reduce((sum, { waitingBytes }) => sum + waitingBytes, 0),
+  )
+  metrics.gauge(
+    'nearcast_recordings_failing',
+    'Recordings whose store cannot be written at the moment',
+    () => states().filter(({ storeFails }) => storeFails).length,
+  )
   return { archives, recordings }
 }

@@ -21,6 +21,7 @@ import type { Log } from './lib/log.ts'
 import type { Metrics } from './lib/metrics.ts'
 import { type Random, readableToken } from './lib/random.ts'
 import { createLivePackager, type LivePackager } from './live/packager.ts'
+import type { RecordingEvent } from './live/archives.ts'
 import type { Recordings } from './live/recordings.ts'
 import { createLiveReplicas } from './live/replicas.ts'
 import { openOrigins } from './main-origins.ts'
@@ -79,7 +80,10 @@ const ORIGINS_RETRY_MS = 1000
 const FIRST_STREAM = 'main'
 
 /** Publishers, buckets, packagers and the change log in this process. */
-export async function openLocalSources(base: Base): Promise<Sources> {
+export async function openLocalSources(
+  base: Base,
+  told: { readonly onRecording?: (event: RecordingEvent) => void } = {},
+): Promise<Sources> {
   const { config, clock, random, log } = base
   const changes = await openChangeLog({ ...base, file: join(config.data, 'changes.ndjson') })
   if (changes.position.seq === 0) await createStreamKey(changes, random, FIRST_STREAM)
@@ -104,6 +108,7 @@ export async function openLocalSources(base: Base): Promise<Sources> {
   const registry = new StreamRegistry(clock, random)
   const { archives, recordings } = await openRecording({
     ...base,
+    ...told,
     storeOf: (id) => configured.store(id),
     onRemoved: (key) => forgetBelow(`/vod/${key}/*`, changes, base),
   })

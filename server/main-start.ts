@@ -150,7 +150,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
         status: draining ? 'draining' : 'ready',
         role: config.role,
         listeners,
-        warnings: [...warnings, ...warningsOf(workers)],
+        warnings: [...warnings, ...warningsOf(workers), ...(sources.recordings?.warnings() ?? [])],
         startedAt,
         ...(workers && { workers: workers.report() }),
       }),

@@ -37,6 +37,20 @@ export interface Stream {
   readonly keyIntervalSeconds?: number
   readonly viewers?: number
 }
+export interface Recording {
+  readonly stream: string
+  readonly id: string
+  readonly key: string
+  readonly state: 'recording' | 'finishing' | 'complete' | 'removing'
+  /** Of a clip. */
+  readonly of?: string
+  readonly from: number
+  readonly seconds: number
+  readonly bytes: number
+  readonly missingSegments: number
+  readonly waitingBytes: number
+  readonly storeFails: boolean
+}
 export interface Traffic {
   readonly requests: number
   readonly hits: number

@@ -4,6 +4,7 @@ import { byId, h, renderOnce } from './dom.ts'
 import { duration } from './format.ts'
 import { openInvalidate, refreshInvalidations } from './invalidate-view.ts'
 import { openPublish, refreshKeys, showPublish } from './publish-view.ts'
+import { refreshRecordings, showRecordings } from './recordings-view.ts'
 import { showStreams } from './streams-view.ts'
 import { whileSeen } from './timer.ts'
 import { showTraffic } from './traffic-view.ts'
@@ -34,7 +35,13 @@ function start(): void {
     if (open && !asking) void refresh()
   })
   whileSeen(SLOW_POLL_MS, () => {
-    if (open) void Promise.all([refreshDistributions(), refreshInvalidations(), refreshKeys()])
+    if (open)
+      void Promise.all([
+        refreshDistributions(),
+        refreshInvalidations(),
+        refreshKeys(),
+        refreshRecordings(),
+      ])
   })
   if (readToken() === undefined) askForToken('')
   else void enter(false)
@@ -58,7 +65,7 @@ async function enter(typed: boolean): Promise<void> {
   openPublish()
   openInvalidate()
   openAsk()
-  await Promise.all([refreshDistributions(), refreshInvalidations()])
+  await Promise.all([refreshDistributions(), refreshInvalidations(), refreshRecordings()])
 }
 
 function askForToken(problem: string): void {
@@ -89,6 +96,7 @@ function show(overview: Overview): void {
   showTraffic(overview)
   showStreams(overview)
   showPublish(overview)
+  showRecordings(overview)
   showEdges(overview)
 }
 

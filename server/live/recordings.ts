@@ -119,6 +119,15 @@ export class Recordings {
     return this.#deps.archives.read(place, uri, signal, this.#originOf(key))
   }
 
+  /** What the operator should know, a sentence each. */
+  warnings(): readonly string[] {
+    const failing = this.#deps.archives.states().filter(({ storeFails }) => storeFails)
+    return failing.map(
+      ({ key, origin, waitingBytes }) =>
+        `${key}: origin ${origin} cannot be written; ${Math.ceil(waitingBytes / 1e6)} MB wait on this disk`,
+    )
+  }
+
   /** The newest first. */
   list(): {
     readonly recordings: readonly RecordingReport[]

@@ -137,6 +137,9 @@ test('above its bound the oldest segments that wait are given up: gaps, said as 
   await until(() => (recorded.recordings.list().recordings[0]?.missingSegments ?? 0) > 0)
   const [state] = recorded.recordings.list().recordings
   expect(state?.storeFails).toBe(true)
+  expect(recorded.recordings.warnings()).toEqual([
+    expect.stringContaining(`${FIRST}: origin media cannot be written; 1 MB wait`),
+  ])
   expect(events.map(({ kind }) => kind)).toEqual([
     'record-started',
     'record-failed',
