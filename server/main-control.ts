@@ -136,7 +136,7 @@ function reportStreams(
   const players = (name: string) =>
     sessions.filter((session) => session.state === 'playing' && session.name === name).length
   const packaged = new Map(ingest.live.describe().map((one) => [one.name, one]))
-  const publishing = new Map(ingest.registry.list().map((one) => [one.stream.name, one]))
+  const { publishing, standingBy } = publishesOf(ingest)
   return [...new Set([...publishing.keys(), ...packaged.keys()])].map((name) => {
     const one = publishing.get(name)
     const live = packaged.get(name)
@@ -145,11 +145,24 @@ function reportStreams(
       state: stateOf(live),
       startedAt: one?.stream.startedAt ?? live?.bornAt ?? 0,
       publisher: one?.publisher.description,
+      onBackup: one?.publisher.backup,
+      standingBy: standingBy.get(name),
       tracks: one ? tracksOf(one.stream) : [],
       ...measured(live),
       viewers: (live?.viewers ?? 0) + players(name) + (workers?.viewers(name) ?? 0),
     }
   })
+}
+
+function publishesOf({ registry }: NonNullable<Sources['ingest']>) {
+  const list = registry.list()
+  const others = list.filter(({ onAir }) => !onAir)
+  return {
+    publishing: new Map(list.filter(({ onAir }) => onAir).map((one) => [one.stream.name, one])),
+    standingBy: new Map(
+      others.map(({ stream, publisher }) => [stream.name, publisher.description] as const),
+    ),
+  }
 }
 
 /** What is dropped is listed no more; a stream that is not packaged yet has just begun. */
@@ -197,9 +210,11 @@ function cutRevoked({ ingest }: Sources, name: string): void {
 }
 
 function cutStream({ ingest }: Sources, name: string): boolean {
-  const found = ingest?.registry.list().find(({ stream }) => stream.name === name)
-  if (!found) return false
-  found.stream.end('stopped')
-  found.publisher.cut('the operator ended it')
-  return true
+  const found = ingest?.registry.list().filter(({ stream }) => stream.name === name) ?? []
+  // Who stands by first: it would take over.
+  for (const { stream, publisher } of found.toSorted((a, b) => Number(a.onAir) - Number(b.onAir))) {
+    stream.end('stopped')
+    publisher.cut('the operator ended it')
+  }
+  return found.length > 0
 }

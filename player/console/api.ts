@@ -24,6 +24,8 @@ export interface Stream {
   readonly state: 'live' | 'slate' | 'waiting' | 'ended'
   readonly startedAt: number
   readonly publisher?: string
+  readonly onBackup?: boolean
+  readonly standingBy?: string
   readonly tracks: readonly {
     readonly kind: 'video' | 'audio'
     readonly codecString: string

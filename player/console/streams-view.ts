@@ -9,7 +9,13 @@ export function showStreams({ streams, at, health }: Overview): void {
   const listener = health.listeners['http'] ?? health.listeners['https']
   const http = listener && reachable(listener)
   const parent = byId('streams')
-  const names = streams.map((stream) => [stream.name, stream.state, stream.startedAt, http])
+  const names = streams.map((stream) => [
+    stream.name,
+    stream.state,
+    stream.publisher,
+    stream.startedAt,
+    http,
+  ])
   renderOnce(parent, names, () =>
     streams.length === 0
       ? [h('p', { class: 'empty' }, 'Nobody is live. “Go live” below has what OBS needs.')]
@@ -79,6 +85,8 @@ function factsOf(stream: Stream, at: number): HTMLElement[] {
     ['Bitrate', bits === undefined ? undefined : bitsPerSecond(bits)],
     ['Frames', fps === undefined ? undefined : `${count(fps)} per second`],
     ['Key frames', gop === undefined ? undefined : `every ${count(gop)} s`],
+    ['On air', stream.onBackup ? 'the backup' : undefined],
+    ['Standing by', stream.standingBy],
     ['Viewers', viewers === undefined ? undefined : `about ${count(viewers)}`],
     ['Live for', duration((at - stream.startedAt) / 1000)],
   ]

@@ -20,6 +20,10 @@ export interface StreamReport {
   readonly startedAt: number
   /** Protocol and remote address; undefined when nobody publishes. */
   readonly publisher?: string | undefined
+  /** It came with a backup key: the other one is gone or silent. */
+  readonly onBackup?: boolean | undefined
+  /** Who is connected with the other kind of key, and not shown. */
+  readonly standingBy?: string | undefined
   readonly tracks: readonly TrackReport[]
   readonly bitsPerSecond?: number | undefined
   readonly framesPerSecond?: number | undefined

@@ -10,6 +10,7 @@ import type { OpenPlay } from './play-source.ts'
 import { PublishGate } from './publish-gate.ts'
 import { RtmpSession } from './session.ts'
 import type { SessionInfo, SessionLimits } from './session-state.ts'
+import type { OpenedStream } from './stream-keys.ts'
 import { liveNameOf } from './stream-path.ts'
 
 export interface RtmpListenerDeps {
@@ -19,7 +20,7 @@ export interface RtmpListenerDeps {
   readonly port: number
   readonly registry: StreamRegistry
   /** The stream a secret key belongs to. */
-  readonly resolveKey: (key: string) => { readonly name: string } | undefined
+  readonly resolveKey: (key: string) => OpenedStream | undefined
   /** `open`: the stream key is the stream's name. */
   readonly publishAuth: 'keys' | 'open'
   readonly clock: Clock
@@ -71,10 +72,10 @@ export async function startRtmpListener(deps: RtmpListenerDeps): Promise<RtmpLis
       resolveKey: deps.resolveKey,
       publishAuth: deps.publishAuth,
       clock,
-      publisherOf: (name) => {
+      publisherOf: (stream) => {
         for (const session of sessions.values()) {
           // Half-open, it holds nothing against an encoder that comes back by another way.
-          if (session.isPublishing(name) && session.silentMs < HOLDS_MS) return session.address
+          if (session.isPublishing(stream) && session.silentMs < HOLDS_MS) return session.address
         }
         return undefined
       },

@@ -34,6 +34,7 @@ import {
   type SessionState,
   TRANSITIONS,
 } from './session-state.ts'
+import type { OpenedStream } from './stream-keys.ts'
 import { joinStreamPath, whyNotFound } from './stream-path.ts'
 
 export interface SessionDeps {
@@ -77,6 +78,7 @@ export class RtmpSession {
   #app: string | undefined
   #agent = ''
   #name: string | undefined
+  #backup = false
   #publishing: { readonly stream: LiveStream; readonly reader: FlvReader } | undefined
   #player: Player | undefined
   #countedDrops = 0
@@ -127,8 +129,8 @@ export class RtmpSession {
     }
   }
 
-  isPublishing(name: string): boolean {
-    return this.#state === 'publishing' && this.#name === name
+  isPublishing({ name, backup }: OpenedStream): boolean {
+    return this.#state === 'publishing' && this.#name === name && this.#backup === backup
   }
   /** Since the last frame it published. */
   get silentMs(): number {
@@ -282,9 +284,11 @@ export class RtmpSession {
       return
     }
     this.#name = verdict.name
+    this.#backup = verdict.backup
     this.#lastFrame = this.#deps.clock.monotonic()
     const stream = this.#deps.registry.publish(verdict.name, {
       description: `rtmp ${this.#remote}`,
+      backup: verdict.backup,
       cut: (reason) => this.#cut(reason),
       mayPublish: verdict.valid,
     })
@@ -372,7 +376,7 @@ export class RtmpSession {
   /** A publisher whose stream was given to another: destroyed, because OBS shows LIVE on a half-closed socket. */
   #cut(reason: string): void {
     if (this.#state === 'closed') return
-    this.#deps.gate.displaced(this.#name ?? '', this.address)
+    this.#deps.gate.displaced({ name: this.#name ?? '', backup: this.#backup }, this.address)
     this.#socket.write(writeStatus(STREAM_ID, 'error', 'NetStream.Publish.BadName', reason))
     this.close(reason, 'replaced')
   }

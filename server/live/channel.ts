@@ -73,6 +73,7 @@ export class Channel {
   #silence: Disposable | undefined
   #preparing: Disposable | undefined
   #lastFrameAt = 0
+  readonly #shown = new WeakSet<LiveStream>()
   #state: ChannelState = 'waiting'
   #frozen = false
 
@@ -156,7 +157,7 @@ export class Channel {
       this.#segmenter?.onFrame(frame)
       return
     }
-    if (!begins(stream, frame)) return
+    if (!stream.beginsWith(frame)) return
     this.#goLive(stream)
     this.#segmenter?.onTracks(stream.tracks)
     this.#segmenter?.onFrame(frame)
@@ -165,7 +166,7 @@ export class Channel {
 
   #goLive(stream: LiveStream): void {
     this.#stopFilling()
-    const segmenter = this.#fill(stream.epoch, 0)
+    const segmenter = this.#fill(this.#epochOf(stream), Math.min(stream.heldMs, FILL_MAX_MS))
     this.#become('live')
     const { slateSeconds } = this.#options
     if (slateSeconds > 0) {
@@ -173,6 +174,13 @@ export class Channel {
       this.#watchSilence(slateSeconds * 1000)
       this.#preparing = this.#options.clock.after(PREPARE_MS, () => this.#prepare(segmenter))
     }
+  }
+
+  /** Its own the first time: what comes back after a slate or a backup must not give old URLs to other media. */
+  #epochOf(stream: LiveStream): string {
+    if (this.#shown.has(stream)) return readableToken(this.#options.random, EPOCH_LENGTH)
+    this.#shown.add(stream)
+    return stream.epoch
   }
 
   /** After the stream's own reader, so that no rung is ahead of what it is made of. */
@@ -334,9 +342,3 @@ export class Channel {
 
 /** As those of publishes. */
 const EPOCH_LENGTH = 8
-
-/** A player can begin with this frame of a stream. */
-function begins({ tracks }: LiveStream, { trackId, key }: Frame): boolean {
-  const lead = tracks.find((track) => track.kind === 'video') ?? tracks[0]
-  return lead?.id === trackId && key
-}

@@ -122,7 +122,7 @@ export async function createLivePackager(deps: LivePackagerDeps): Promise<LivePa
   for (const window of archives ? await archives.resume(saved) : saved)
     channels.set(window.name, new Channel(window.name, options, drop, window))
   const observing = registry.observe(publish)
-  for (const { stream } of registry.list()) publish(stream)
+  for (const { stream, onAir } of registry.list()) if (onAir) publish(stream)
   const find = (name: string) => channels.get(name)?.window
   const readStored = archives?.read.bind(archives)
   return {

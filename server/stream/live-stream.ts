@@ -57,8 +57,22 @@ export class LiveStream {
   get readerCount(): number {
     return this.#readers.size
   }
+  /** Milliseconds of media that a reader gets at once when it joins. */
+  get heldMs(): number {
+    const [first] = this.#group
+    const last = this.#group.findLast(({ trackId }) => trackId === first?.trackId)
+    const timescale = this.#tracks.find(({ id }) => id === first?.trackId)?.timescale
+    if (!first || !last || timescale === undefined) return 0
+    return Math.max(0, ((last.dts - first.dts) * 1000) / timescale)
+  }
   get ended(): StreamEnd | undefined {
     return this.#ended
+  }
+
+  /** A player can begin with this frame. */
+  beginsWith({ trackId, key }: Frame): boolean {
+    const lead = this.#tracks.find((track) => track.kind === 'video') ?? this.#tracks[0]
+    return key && lead?.id === trackId
   }
 
   setTracks(tracks: readonly Track[]): void {

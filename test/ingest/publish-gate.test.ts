@@ -14,11 +14,12 @@ function gateOf(holder: () => string | undefined) {
   return { clock, gate }
 }
 const PATH = ['live', 'k']
+const MAIN = { name: 'main', backup: false }
 
 describe('two encoders at two places with one key', () => {
   test('the displaced one stays out while it keeps coming back, and may return after 15 s of quiet', async () => {
     const { clock, gate } = gateOf(() => '10.0.0.2')
-    gate.displaced('main', '10.0.0.1')
+    gate.displaced(MAIN, '10.0.0.1')
     for (const pause of [2000, 3000, 4000, 6000, 9000]) {
       await clock.advance(pause)
       expect(gate.admit(PATH, '10.0.0.1').kind).toBe('refused')
@@ -30,15 +31,21 @@ describe('two encoders at two places with one key', () => {
 
   test('at the same address it may be the same encoder, restarted', () => {
     const { gate } = gateOf(() => '10.0.0.1')
-    gate.displaced('main', '10.0.0.1')
+    gate.displaced(MAIN, '10.0.0.1')
     expect(gate.admit(PATH, '10.0.0.1').kind).toBe('admitted')
   })
 
   test('when the other has gone, the displaced one is let in', () => {
     const { gate } = gateOf(() => undefined)
-    gate.displaced('main', '10.0.0.1')
+    gate.displaced(MAIN, '10.0.0.1')
     expect(gate.admit(PATH, '10.0.0.1').kind).toBe('admitted')
   })
+})
+
+test('one that stands by is displaced by its like alone', () => {
+  const { gate } = gateOf(() => '10.0.0.2')
+  gate.displaced({ name: 'main', backup: true }, '10.0.0.1')
+  expect(gate.admit(PATH, '10.0.0.1')).toMatchObject({ kind: 'admitted', backup: false })
 })
 
 describe('stream keys', () => {

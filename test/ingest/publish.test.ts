@@ -155,6 +155,28 @@ describe('publishing', () => {
     expect(registry.get('main')?.epoch).not.toBe(watched[0]?.stream.epoch)
   })
 
+  test('with a backup key stands by: nobody is cut, and it follows the other', async () => {
+    const { port, watched } = await start({
+      resolveKey: (key) => ({ name: 'main', backup: key === 'standby' }),
+    })
+    const first = await RtmpClient.publishing(port, KEY)
+    const second = await RtmpClient.publishing(port, 'standby')
+    for (const client of [first, second]) {
+      sendHeaders(client)
+      client.send(9, picture(true))
+    }
+    await eventually(() => watched[0]?.frames.length === 1)
+    first.close()
+    await eventually(() => watched[1]?.frames.length === 1)
+    expect(watched.map(({ end }) => end)).toEqual(['lost', undefined])
+    const third = await RtmpClient.publishing(port, KEY)
+    sendHeaders(third)
+    third.send(9, picture(true))
+    await eventually(() => watched[2]?.frames.length === 1)
+    expect(second.closed).toBe(false)
+    expect(watched[1]?.end).toBeUndefined()
+  })
+
   test('GStreamer’s way: transaction 0, small chunks, deleteStream with the name; then again', async () => {
     const { port, watched } = await start()
     const client = await RtmpClient.connected(port)

@@ -110,6 +110,8 @@ describe('a slate', () => {
     await publisher.send(MEDIA, 12_000, 15_000)
     expect(stateOf(live)).toBe('live')
     const after = await live.media('video-t1.m3u8')
+    // The same stream twice, and no URL of it names two things.
+    expect(new Set(mapsOf(after)).size).toBe(3)
     expect(violationsOf(after)).toEqual([])
     expect(Math.max(...holesIn(after).slice(1))).toBeLessThan(80)
   })
