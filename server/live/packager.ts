@@ -10,6 +10,7 @@ import type { Archives } from './archives.ts'
 import { Channel, type ChannelOptions } from './channel.ts'
 import { describeChannel, type LiveDescription } from './describe.ts'
 import { DIRECTIVE_NAMES } from './directives.ts'
+import { answerFlv, readFlvAddress } from './http-flv.ts'
 import type { StartLadder } from './rung.ts'
 import { loadWindows, saveWindows } from './saved-windows.ts'
 import type { MakeSlate } from './slate.ts'
@@ -128,7 +129,11 @@ export async function createLivePackager(deps: LivePackagerDeps): Promise<LivePa
   return {
     origin: {
       id: 'live',
-      fetch: (request) => answerLive({ find, clock, readStored }, request),
+      fetch: async (request) => {
+        const flv = readFlvAddress(request.path)
+        if (flv !== undefined) return answerFlv(registry.get(flv), flv, request)
+        return await answerLive({ find, clock, readStored }, request)
+      },
       caching: 'none',
       ranges: false,
       keyQuery: DIRECTIVE_NAMES,

@@ -1,10 +1,11 @@
-import type { FetchOrigin, Origin, OriginRequest, OriginResponse } from '../http/message.ts'
+import type { Body, FetchOrigin, Origin, OriginRequest, OriginResponse } from '../http/message.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
 import type { Metrics } from '../lib/metrics.ts'
 import { type LiveResource, readLiveAddress } from './address.ts'
 import { answerLive, failure, failureOf } from './answer.ts'
 import { DIRECTIVE_NAMES } from './directives.ts'
+import { readFlvAddress } from './http-flv.ts'
 import { type OpenTail, Replica } from './replica.ts'
 import { DEFAULT_WINDOW_LIMITS, type LiveWindow } from './window.ts'
 
@@ -34,6 +35,8 @@ export interface LiveReplicas {
 
 /** Names asked for at the same time; beyond, somebody makes names up. */
 const REPLICAS_MAX = 2000
+/** Each is a connection to the parent, of the 256 that answers have. */
+const FLV_MAX = 128
 
 /**
  * Answers `/live/…` at an edge as the packager would, from a copy of its window that one tail for each watched stream
@@ -73,7 +76,31 @@ export function createLiveReplicas(deps: LiveReplicasDeps): LiveReplicas {
   })
   const find = (name: string) => replicas.get(name)?.window
 
+  let flvOpen = 0
+  async function passFlv(ask: FetchOrigin, request: OriginRequest): Promise<OriginResponse> {
+    if (flvOpen >= FLV_MAX)
+      return failure('unavailable', `${flvOpen} viewers watch over HTTP-FLV here already`)
+    flvOpen++
+    let kept = false
+    try {
+      const answer = await askParent(ask, request)
+      if (answer.kind === 'upgrade' || !isStream(answer.body)) return answer
+      kept = true
+      request.signal.addEventListener('abort', leave, { once: true })
+      return { ...answer, body: throughTo(answer.body, leave) }
+    } finally {
+      if (!kept) flvOpen--
+    }
+    function leave() {
+      if (!kept) return
+      kept = false
+      flvOpen--
+    }
+  }
+
   async function fetch(request: OriginRequest): Promise<OriginResponse> {
+    if (deps.fetchParent && readFlvAddress(request.path) !== undefined)
+      return passFlv(deps.fetchParent, request)
     const address = readLiveAddress(request.path)
     const name = address?.name
     const reads = request.method === 'GET' || request.method === 'HEAD'
@@ -135,5 +162,20 @@ async function askParent(
   } catch (error) {
     request.signal.throwIfAborted()
     return failureOf(error)
+  }
+}
+
+function isStream(body: Body): body is AsyncIterable<Uint8Array> {
+  return body !== null && Symbol.asyncIterator in body
+}
+
+async function* throughTo(
+  body: AsyncIterable<Uint8Array>,
+  ended: () => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* body
+  } finally {
+    ended()
   }
 }
