@@ -25,16 +25,16 @@ export function banner(running: Running, config: Config): string {
 function publishRows({ ready, first }: Running, config: Config): readonly Row[] {
   if (!ready.rtmp) return []
   const [stream] = ready.streams
-  const server: Row = [
-    'publish',
-    `${ready.rtmp}   (OBS: Settings > Stream > Service "Custom", Server)`,
+  const servers: readonly Row[] = [
+    ['publish', `${ready.rtmp}   (OBS: Settings > Stream > Service "Custom", Server)`],
+    ...(ready.rtmps ? [['', `${ready.rtmps}   (the same over TLS)`] as const] : []),
   ]
-  if (config.publish.auth === 'open') return [server, ['', 'stream key: any name you like']]
-  if (!stream) return [server, ['', 'stream key: none yet; npx nearcast key create NAME']]
+  if (config.publish.auth === 'open') return [...servers, ['', 'stream key: any name you like']]
+  if (!stream) return [...servers, ['', 'stream key: none yet; npx nearcast key create NAME']]
   const key = first
     ? `stream key: ${stream.key}   (for stream "${stream.name}")`
     : `stream key: in ${readyFile(config)}; another: npx nearcast key create NAME`
-  return [server, ['', key]]
+  return [...servers, ['', key]]
 }
 
 /** Only addresses that some distribution answers: a configuration of one's own may have no player and no host of this machine. */

@@ -101,6 +101,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
       const rtmp = await startRtmpListener({
         ...base,
         ...config.rtmp,
+        rtmps: config.rtmps,
         registry,
         resolveKey: createKeyResolver(keys),
         publishAuth: config.publish.auth,
@@ -108,6 +109,8 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
       closers.push(() => rtmp.close())
       sessions = () => rtmp.sessions()
       listeners['rtmp'] = addressOf('rtmp', config.rtmp.host, rtmp.port, '/live')
+      if (config.rtmps && rtmp.tlsPort !== undefined)
+        listeners['rtmps'] = addressOf('rtmps', config.rtmps.host, rtmp.tlsPort, '/live')
     }
     // Before the RTMP listener closes, so that cut publishers do not look like ended streams.
     closers.push(() => sources.save())

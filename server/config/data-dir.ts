@@ -19,6 +19,7 @@ export interface ReadyFile {
   readonly http?: string
   readonly https?: string
   readonly rtmp?: string
+  readonly rtmps?: string
   readonly control?: string
   /** The face for remote edges. */
   readonly origin?: string

@@ -43,6 +43,7 @@ export function loadConfig({
     ...withoutSources(settings),
     data: resolve(cwd, settings.data),
     ...(settings.https && { https: withFiles(settings.https, base) }),
+    ...(settings.rtmps && { rtmps: withFiles(settings.rtmps, base) }),
     log: withFile(settings.log, base),
     live: {
       ...settings.live,
@@ -74,8 +75,8 @@ function withFile({ level, access }: Settings['log'], base: string): Settings['l
   return access === undefined ? { level } : { level, access: resolve(base, access) }
 }
 
-function withFiles(https: NonNullable<Settings['https']>, base: string) {
-  return { ...https, cert: resolve(base, https.cert), key: resolve(base, https.key) }
+function withFiles(tls: NonNullable<Settings['https']>, base: string) {
+  return { ...tls, cert: resolve(base, tls.cert), key: resolve(base, tls.key) }
 }
 
 /** What is served when the configuration names no distributions. */

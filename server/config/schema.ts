@@ -90,6 +90,20 @@ export const settingsSchema = z.strictObject({
       port: port({ description: 'Port for RTMP.', env: 'NEARCAST_RTMP_PORT' }).default(1935),
     })
     .prefault({}),
+  rtmps: z
+    .strictObject({
+      host: host('Address for publishers and players over TLS.', '0.0.0.0'),
+      port: port({
+        description: 'Port for RTMPS; off unless given. 443 or 1936 is usual.',
+        env: 'NEARCAST_RTMPS_PORT',
+      }),
+      cert: text({
+        description: 'PEM file with the certificate and its chain; read anew when it changes.',
+        expected: 'a file',
+      }),
+      key: text({ description: 'PEM file with the private key.', expected: 'a file' }),
+    })
+    .optional(),
   control: z
     .strictObject({
       host: host('Address of console, API and metrics.', '127.0.0.1'),

@@ -8,6 +8,7 @@ import type { StreamRegistry } from '../stream/registry.ts'
 import { livePlaySource } from './play-live.ts'
 import type { OpenPlay } from './play-source.ts'
 import { PublishGate } from './publish-gate.ts'
+import { openRtmpsDoor, type RtmpsOptions } from './rtmps.ts'
 import { RtmpSession } from './session.ts'
 import type { SessionInfo, SessionLimits } from './session-state.ts'
 import type { OpenedStream } from './stream-keys.ts'
@@ -18,6 +19,8 @@ export interface RtmpListenerDeps {
   readonly host: string
   /** 0 takes a free one. */
   readonly port: number
+  /** The same sessions over TLS. */
+  readonly rtmps?: RtmpsOptions | undefined
   readonly registry: StreamRegistry
   /** The stream a secret key belongs to. */
   readonly resolveKey: (key: string) => OpenedStream | undefined
@@ -33,6 +36,8 @@ export interface RtmpListenerDeps {
 
 export interface RtmpListener {
   readonly port: number
+  /** Of RTMPS, where that is listened for. */
+  readonly tlsPort: number | undefined
   readonly sessions: () => readonly SessionInfo[]
   /** Takes no more connections and cuts those there are; their streams end with `stopped`. */
   readonly close: () => Promise<void>
@@ -51,7 +56,7 @@ const CHECK_MS = 1000
 /** A publisher without frames for so long keeps nobody out. */
 const HOLDS_MS = 2000
 
-/** Listens for RTMP publishers and players; throws `port-taken`. */
+/** Listens for RTMP publishers and players; throws `port-taken`, and `config-invalid` for a certificate. */
 export async function startRtmpListener(deps: RtmpListenerDeps): Promise<RtmpListener> {
   const { registry, clock, metrics } = deps
   const log = deps.log.with({ part: 'rtmp' })
@@ -109,6 +114,12 @@ export async function startRtmpListener(deps: RtmpListenerDeps): Promise<RtmpLis
   const server = createServer(accept)
   const port = await listen(server, { name: 'rtmp', host: deps.host, port: deps.port })
   server.on('error', (error) => log.error('rtmp listener', { error: describeError(error) }))
+  const tls =
+    deps.rtmps &&
+    (await openRtmpsDoor(deps.rtmps, { clock, log, ...limits }, accept).catch((error: unknown) => {
+      server.close()
+      throw error
+    }))
   let checkedAt = clock.monotonic()
   const checking = clock.every(CHECK_MS, () => {
     const now = clock.monotonic()
@@ -119,15 +130,17 @@ export async function startRtmpListener(deps: RtmpListenerDeps): Promise<RtmpLis
   })
   return {
     port,
+    tlsPort: tls?.port,
     sessions: () =>
       [...sessions.values()]
         .map((session) => session.info())
         .filter((info) => info.state !== 'closed'),
-    close: () =>
-      new Promise((resolve) => {
-        checking[Symbol.dispose]()
-        server.close(() => resolve())
-        for (const session of sessions.values()) session.close('the server stops', 'stopped')
-      }),
+    close: async () => {
+      checking[Symbol.dispose]()
+      const closed = new Promise<void>((resolve) => void server.close(() => resolve()))
+      const tlsClosed = tls?.close()
+      for (const session of sessions.values()) session.close('the server stops', 'stopped')
+      await Promise.all([closed, tlsClosed])
+    },
   }
 }
