@@ -5,7 +5,8 @@ import { closeBrowserAfterAll, openPage } from '../support/browser.ts'
 import { type FfmpegRun, publishPicture } from '../support/publish-picture.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 
-const MPEGTS = createRequire(import.meta.url).resolve('mpegts.js')
+const require = createRequire(import.meta.url)
+const MPEGTS = require.resolve('mpegts.js')
 
 let origin: TestServer
 let edge: TestServer
