@@ -29,6 +29,7 @@ import { openRecording } from './main-recording.ts'
 import type { OriginFaceDeps } from './origin/origin-face.ts'
 import { createPagesOrigin } from './pages/pages-origin.ts'
 import { StreamRegistry } from './stream/registry.ts'
+import { createPictureMaker } from './transcode/pictures.ts'
 import { createSlateMaker } from './transcode/slate.ts'
 import { createVodOrigin, type VodOrigin } from './vod/origin.ts'
 
@@ -125,6 +126,7 @@ export async function openLocalSources(
       folder: join(config.data, 'slates'),
       ffmpeg: { path: config.ffmpeg },
     }),
+    makePicture: createPictureMaker({ ...base, ffmpeg: { path: config.ffmpeg } }),
     stateDir: join(config.data, 'live'),
     archives,
   })

@@ -14,6 +14,7 @@ export interface MediaPlaylistName {
 export type LiveResource =
   | { readonly kind: 'multivariant'; readonly span: PlaylistSpan }
   | ({ readonly kind: 'media-playlist' } & MediaPlaylistName)
+  | { readonly kind: 'poster' }
   | { readonly kind: 'init'; readonly rendition: RenditionId; readonly uri: string }
   | {
       readonly kind: 'media'
@@ -55,6 +56,7 @@ function readResource(parts: readonly string[]): LiveResource | undefined {
   if (second !== undefined) return readMedia(first, second)
   if (first === 'index.m3u8') return { kind: 'multivariant', span: 'main' }
   if (first === 'dvr.m3u8') return { kind: 'multivariant', span: 'dvr' }
+  if (first === 'poster.jpg') return { kind: 'poster' }
   const [, dvr, rendition, target] =
     /^(dvr-)?([a-z][a-z0-9]{0,31})-t(\d{1,3})\.m3u8$/.exec(first) ?? []
   if (rendition === undefined || target === undefined) return undefined

@@ -10,6 +10,7 @@ import {
 } from './address.ts'
 import { isReached, isTooFarAhead, readDirectives } from './directives.ts'
 import { WindowPlaylists } from './playlists.ts'
+import { POSTER_SECONDS, type Posters, readWidth } from './posters.ts'
 import type { Rendered } from './rendered.ts'
 import { hintedEpoch, nextPart, type Part, type Rendition } from './segment.ts'
 import type { LiveWindow } from './window.ts'
@@ -20,6 +21,8 @@ export type FindWindow = (name: string) => LiveWindow | undefined
 export interface AnswerDeps {
   readonly find: FindWindow
   readonly clock: Clock
+  /** Without it there are no pictures. */
+  readonly posters?: Posters | undefined
   /** An object of an archive that a window's memory has let go of; undefined when it is not there either. */
   readonly readStored?:
     | ((
@@ -72,6 +75,8 @@ class Answer {
         return this.#multivariant(resource.span)
       case 'media-playlist':
         return this.#mediaPlaylist(resource)
+      case 'poster':
+        return this.#poster()
       case 'init':
         return this.#init(resource.rendition, resource.uri)
       case 'media':
@@ -126,6 +131,20 @@ class Answer {
     // Appendix B.1: what was asked for by number stays true for long, the newest for half a target duration.
     const seconds = blockUntil ? 6 * target : Math.floor(target / 2)
     return this.#playlist(playlists(window).media(name, rendition, skip), seconds)
+  }
+
+  async #poster(): Promise<OriginMessage> {
+    const width = readWidth(this.#request.query)
+    if (width === 'bad') return failure('bad-request', 'width is a whole number of pixels')
+    const window = await this.#playableWindow()
+    if (!window) return this.#notLive()
+    const jpeg = await this.#deps.posters?.get(window, width)
+    if (!jpeg)
+      return failure(
+        'not-found',
+        `there is no picture of ${this.#name}: it has none, or this server has no ffmpeg that can make one`,
+      )
+    return message(200, jpeg, { 'content-type': 'image/jpeg', ...keptFor(POSTER_SECONDS) })
   }
 
   async #init(id: string, uri: string): Promise<OriginMessage> {

@@ -11,6 +11,7 @@ import { Channel, type ChannelOptions } from './channel.ts'
 import { describeChannel, type LiveDescription } from './describe.ts'
 import { DIRECTIVE_NAMES } from './directives.ts'
 import { answerFlv, readFlvAddress } from './http-flv.ts'
+import { type MakePicture, Posters } from './posters.ts'
 import type { StartLadder } from './rung.ts'
 import { loadWindows, saveWindows } from './saved-windows.ts'
 import type { MakeSlate } from './slate.ts'
@@ -44,6 +45,8 @@ export interface LivePackagerDeps {
   readonly windowBytes?: number | undefined
   /** Makes smaller renditions of each stream; none unless given. */
   readonly startLadder?: StartLadder | undefined
+  /** Makes posters; none unless given. */
+  readonly makePicture?: MakePicture | undefined
   /** Where windows are kept over a restart; undefined: nowhere. */
   readonly stateDir?: string | undefined
   /** Keeps what leaves memory; without, nothing older is to be had. Closed by `save`. */
@@ -125,6 +128,7 @@ export async function createLivePackager(deps: LivePackagerDeps): Promise<LivePa
   const observing = registry.observe(publish)
   for (const { stream, onAir } of registry.list()) if (onAir) publish(stream)
   const find = (name: string) => channels.get(name)?.window
+  const posters = deps.makePicture && new Posters(deps.makePicture, clock)
   const readStored = archives?.read.bind(archives)
   return {
     origin: {
@@ -132,7 +136,7 @@ export async function createLivePackager(deps: LivePackagerDeps): Promise<LivePa
       fetch: async (request) => {
         const flv = readFlvAddress(request.path)
         if (flv !== undefined) return answerFlv(registry.get(flv), flv, request)
-        return await answerLive({ find, clock, readStored }, request)
+        return await answerLive({ find, clock, readStored, posters }, request)
       },
       caching: 'none',
       ranges: false,

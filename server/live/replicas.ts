@@ -137,6 +137,8 @@ function isOlder(window: LiveWindow, resource: LiveResource): boolean {
   switch (resource.kind) {
     case 'multivariant':
       return false
+    case 'poster':
+      return true
     case 'media-playlist':
       return resource.span === 'dvr'
     case 'init':

@@ -5,6 +5,8 @@ export interface MediaTarget {
   readonly key: string
   /** Address of its playlist on the same host, each segment percent-encoded anew. */
   readonly src: string
+  /** Address of its picture on the same host; undefined where there is none. */
+  readonly poster: string | undefined
 }
 
 /** Where a request for a page leads. */
@@ -25,7 +27,9 @@ export function readPageAddress(path: string): PageAddress | undefined {
   if (segments.length === 0 || (kind === 'live' && segments.length > 1)) return undefined
   const key = segments.join('/')
   if (key.length > KEY_LIMIT || !segments.every(isPlain)) return undefined
-  return { view, target: { kind, key, src: addressOf(kind, key) } }
+  const folder = `/${kind}/${encodeKey(key)}`
+  const poster = kind === 'live' ? `${folder}/poster.jpg` : undefined
+  return { view, target: { kind, key, src: `${folder}/index.m3u8`, poster } }
 }
 
 /** `/embed/vod/…` and `/watch/vod/…` of a target. */
@@ -38,10 +42,6 @@ export function titleOf(target: MediaTarget): string {
   if (target.kind === 'live') return target.key
   const name = target.key.slice(target.key.lastIndexOf('/') + 1)
   return name.replace(/(?<=.)\.[A-Za-z0-9]{1,5}$/, '')
-}
-
-function addressOf(kind: MediaTarget['kind'], key: string): string {
-  return `/${kind}/${encodeKey(key)}/index.m3u8`
 }
 
 function encodeKey(key: string): string {

@@ -66,6 +66,9 @@ function player({ target, options }: PageInput): Markup {
   if (options.loop) flags.push(html` loop`)
   if (options.start !== undefined) flags.push(html` start-time="${options.start}"`)
   if (options.accent !== undefined) flags.push(html` accent-color="${options.accent}"`)
+  // What starts by itself has a picture of its own as soon as a poster could come.
+  if (options.autoplay === 'no' && target.poster !== undefined)
+    flags.push(html` poster="${target.poster}"`)
   const type = target.kind === 'live' ? 'live' : 'on-demand'
   return html`<nearcast-player src="${target.src}" stream-type="${type}" title="${titleOf(target)}"${join(flags)}></nearcast-player>`
 }
@@ -75,7 +78,13 @@ function head({ target, base }: PageInput, title: string): Markup {
   const watch = base + pagePath('watch', target)
   const embed = base + pagePath('embed', target)
   const oembed = `${base}/oembed?url=${encodeURIComponent(watch)}`
-  return html`<link rel="canonical" href="${watch}">
+  const image =
+    target.poster === undefined
+      ? html``
+      : html`<meta property="og:image" content="${base + target.poster}">
+<meta name="twitter:image" content="${base + target.poster}">
+`
+  return html`${image}<link rel="canonical" href="${watch}">
 <link rel="alternate" type="application/json+oembed" href="${oembed}" title="${title}">
 <meta property="og:type" content="video.other">
 <meta property="og:site_name" content="Nearcast">

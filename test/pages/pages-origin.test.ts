@@ -94,7 +94,7 @@ describe('pages', () => {
     const flags = async (url: string) =>
       / title="[^"]*"(.*?)>/.exec((await get(url)).text.split('<nearcast-player')[1] ?? '')?.[1]
     expect(await flags('/embed/live/main')).toBe(' autoplay="muted"')
-    expect(await flags('/embed/live/main?autoplay=0')).toBe('')
+    expect(await flags('/embed/live/main?autoplay=0')).toBe(' poster="/live/main/poster.jpg"')
     expect(await flags('/embed/vod/a.mp4')).toBe('')
     expect(await flags('/embed/vod/a.mp4?autoplay&loop&muted=1&t=1m30s&accent=00ff88')).toBe(
       ' autoplay="" muted loop start-time="1m30s" accent-color="#00ff88"',
