@@ -6,7 +6,7 @@ export interface MediaTarget {
   /** Address of its playlist on the same host, each segment percent-encoded anew. */
   readonly src: string
   /** Address of its picture on the same host; undefined where there is none. */
-  readonly poster: string | undefined
+  readonly poster?: string | undefined
 }
 
 /** Where a request for a page leads. */
