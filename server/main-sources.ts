@@ -13,6 +13,7 @@ import { type Acknowledging, acknowledgeApplied } from './edge/acknowledge-appli
 import { connectParent } from './edge/connect-parent.ts'
 import type { EdgeState } from './edge/edge-context.ts'
 import type { Origin } from './http/message.ts'
+import { openPushes, type Pushes } from './ingest/pushes.ts'
 import type { StreamKey } from './ingest/stream-keys.ts'
 import type { Clock } from './lib/clock.ts'
 import { deferred } from './lib/deferred.ts'
@@ -61,6 +62,8 @@ export interface Sources {
   readonly changes?: ChangeLog
   readonly vod?: VodOrigin
   readonly recordings?: Recordings
+  /** Where streams are sent on to. */
+  readonly pushes?: Pushes
   /** About how many watch each live stream here; the packager's own viewers are not among them. */
   readonly viewers?: () => Readonly<Record<string, number>>
   /** What remote edges are given, and what they say in return. */
@@ -130,6 +133,7 @@ export async function openLocalSources(
     stateDir: join(config.data, 'live'),
     archives,
   })
+  const pushes = await openPushes({ ...base, registry, file: join(config.data, 'pushes.json') })
   void recordings.lookForUnknown()
   const store = configured.store(config.vod.origin)
   const vod = createVodOrigin({ ...base, store, recordings })
@@ -144,6 +148,7 @@ export async function openLocalSources(
     changes,
     vod,
     recordings,
+    pushes,
     ingest: { registry, live, keys: () => listStreamKeys(changes) },
     state: () => stateOf(control, changes.position.epoch),
     edgePositions,
@@ -156,6 +161,7 @@ export async function openLocalSources(
     checkBuckets: (signal) => configured.checkBuckets(signal),
     save: () => live.save(),
     close: async () => {
+      pushes.close()
       recordings.close()
       live.close()
       subscription[Symbol.dispose]()

@@ -97,6 +97,15 @@ export interface RecordingReport {
   readonly key: string
 }
 
+/** Other RTMP services that streams are sent on to. */
+export interface PushServices {
+  list(stream: string): readonly object[]
+  /** Throws `bad-request`, `conflict` and `limit-exceeded`. */
+  add(stream: string, address: { readonly url: string; readonly key: string }): Promise<object>
+  /** Throws `not-found`. */
+  remove(stream: string, id: string): Promise<void>
+}
+
 /** What the API asks of the rest of the server; `main.ts` passes it in. */
 export interface ControlServices {
   health(): HealthReport
@@ -124,6 +133,8 @@ export interface ControlServices {
   config(): object
   /** What a stored file is and how it will be played. Throws as reading it would. */
   probe(key: string, signal: AbortSignal): Promise<object>
+  /** undefined where nobody publishes: in an edge. */
+  readonly pushes?: PushServices | undefined
   /** undefined where nothing is recorded: in an edge. */
   readonly recordings?: RecordingServices | undefined
   /** Why the edge answers a URL as it does: distribution, behavior, key, freshness, each step. */

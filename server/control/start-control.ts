@@ -10,6 +10,7 @@ import { cacheRoutes } from './cache-routes.ts'
 import { readConsoleFiles } from './console-files.ts'
 import { distributionRoutes } from './distribution-routes.ts'
 import { invalidationRoutes } from './invalidation-routes.ts'
+import { pushRoutes } from './push-routes.ts'
 import { recordingRoutes } from './recording-routes.ts'
 import { openApiOf } from './openapi.ts'
 import type { ApiContext, Route } from './route.ts'
@@ -39,6 +40,7 @@ export interface Control {
 export const apiRoutes: readonly Route[] = [
   ...serverRoutes,
   ...streamRoutes,
+  ...pushRoutes,
   ...recordingRoutes,
   ...cacheRoutes,
   ...invalidationRoutes,

@@ -12,16 +12,23 @@ import { writeMetadata } from '../rtmp/write-command.ts'
 import type { LiveStream, StreamMetadata } from '../stream/live-stream.ts'
 import { type PlayOutput, type PlaySource, STREAM_ID } from './play-source.ts'
 
-/** A live stream as RTMP players get it: metadata, headers, the frames since the last key frame, then all that comes. */
-export function livePlaySource(stream: LiveStream): PlaySource {
+/**
+ * A live stream as RTMP players get it: metadata, headers, the frames since the last key frame, then all that comes. `tell` writes the
+ * metadata.
+ */
+export function livePlaySource(stream: LiveStream, tell = writeMetadata): PlaySource {
   return {
     name: stream.name,
     durationSeconds: undefined,
-    start: (output) => startLivePlay(stream, output),
+    start: (output) => startLivePlay(stream, output, tell),
   }
 }
 
-function startLivePlay(stream: LiveStream, output: PlayOutput): Disposable {
+function startLivePlay(
+  stream: LiveStream,
+  output: PlayOutput,
+  tell: typeof writeMetadata,
+): Disposable {
   let tracks = new Map<number, Track>()
   let metadata: StreamMetadata = stream.metadata
   let started = false
@@ -29,7 +36,7 @@ function startLivePlay(stream: LiveStream, output: PlayOutput): Disposable {
     onTracks: (all) => {
       const now = firstOfEachKind(all)
       tracks = new Map(now.map((track) => [track.id, track]))
-      output.send(writeMetadata(STREAM_ID, describe(metadata, now)))
+      output.send(tell(STREAM_ID, describe(metadata, now)))
       for (const track of now) {
         const body = flvConfigBody(track)
         if (body) output.send(writeMessage(tagType(track), STREAM_ID, 0, body))
@@ -39,7 +46,7 @@ function startLivePlay(stream: LiveStream, output: PlayOutput): Disposable {
       // The first call repeats what was sent with the tracks.
       if (now === metadata) return
       metadata = now
-      output.send(writeMetadata(STREAM_ID, describe(metadata, [...tracks.values()])))
+      output.send(tell(STREAM_ID, describe(metadata, [...tracks.values()])))
     },
     onFrame: (frame) => {
       const track = tracks.get(frame.trackId)

@@ -60,10 +60,16 @@ export function writeSampleAccess(streamId: number): Buffer {
   return writeMessage(MESSAGE.dataAmf0, streamId, 0, writeAmf0('|RtmpSampleAccess', true, true))
 }
 
-export function writeMetadata(
-  streamId: number,
-  metadata: Readonly<Record<string, string | number | boolean>>,
-): Buffer {
+type Metadata = Readonly<Record<string, string | number | boolean>>
+
+export function writeMetadata(streamId: number, metadata: Metadata): Buffer {
   const payload = Buffer.concat([writeAmf0('onMetaData'), writeAmf0Array(metadata)])
+  return writeMessage(MESSAGE.dataAmf0, streamId, 0, payload)
+}
+
+/** Metadata as a publisher sends it: servers that keep it for later players want it so. */
+export function writeSetDataFrame(streamId: number, metadata: Metadata): Buffer {
+  const name = writeAmf0('@setDataFrame', 'onMetaData')
+  const payload = Buffer.concat([name, writeAmf0Array(metadata)])
   return writeMessage(MESSAGE.dataAmf0, streamId, 0, payload)
 }
