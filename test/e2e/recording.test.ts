@@ -65,16 +65,24 @@ async function decode(url: string): Promise<{ readonly said: string; readonly pi
   return { said: stderr, pictures: Number(frames) }
 }
 
-test('what kill -9 cut off plays from the bucket up to its last closed segment, is clipped, and removed', async () => {
+test('what kill -9 cut off while its bucket failed plays from the bucket up to its last closed segment, is clipped, and removed', async () => {
   const data = await mkdtemp(join(tmpdir(), 'nearcast-recording-'))
   const first = await start(data)
   const publisher = publishPicture(`${first.rtmp}/${first.streamKey}`)
-  const running = await vi.waitFor(async () => {
-    const [recording] = await listOf(first)
-    expect(recording?.state).toBe('recording')
-    expect(recording?.seconds).toBeGreaterThan(5)
-    return recording
+  const recorded = (seconds: number) =>
+    vi.waitFor(async () => {
+      const [recording] = await listOf(first)
+      expect(recording?.state).toBe('recording')
+      expect(recording?.seconds).toBeGreaterThan(seconds)
+      return recording
+    }, PATIENCE)
+  await recorded(3)
+  stub.fault({ kind: 'error', status: 503, code: 'SlowDown' }, { operation: 'PutObject' })
+  await vi.waitFor(async () => {
+    const { body } = await first.api('GET', '/health')
+    expect(JSON.stringify(body)).toContain('origin shows cannot be written')
   }, PATIENCE)
+  const running = await recorded(7)
   if (!running) throw new Error('nothing is recorded')
   const folder = `/vod/${running.key}/`
   const before = await mediaAt(first, `${folder}video.m3u8`)
@@ -82,6 +90,7 @@ test('what kill -9 cut off plays from the bucket up to its last closed segment, 
   process.kill(first.pid, 'SIGKILL')
   await publisher.stop()
   await first.stop({ keep: true })
+  stub.clearFaults()
 
   const second = await start(data)
   try {
