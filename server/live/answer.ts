@@ -203,8 +203,11 @@ class Answer {
     place: string,
     uri: string,
   ): Promise<OriginMessage> {
+    const unread = new AbortController()
     try {
-      const stored = await this.#deps.readStored?.(place, uri, this.#request.signal)
+      const signal = AbortSignal.any([this.#request.signal, unread.signal])
+      const stored = await this.#deps.readStored?.(place, uri, signal)
+      if (this.#request.method === 'HEAD') unread.abort()
       if (!stored) return this.#gone(uri)
       const answer = this.#mediaMessage(window, window.rendition(id), stored.body)
       return { ...answer, headers: { ...answer.headers, 'content-length': String(stored.length) } }

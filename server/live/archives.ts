@@ -10,7 +10,7 @@ import type { Log } from '../lib/log.ts'
 import { openFileStore } from '../storage/file.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import type { ChapterHead, Journal } from './archive-journal.ts'
-import { Chapter, readLocal, removeAll } from './chapter.ts'
+import { Chapter, openObject, removeAll, type StoredMedia } from './chapter.ts'
 import { Deliveries } from './deliveries.ts'
 import { JOURNAL_SUFFIX, type LeftJournal, readLeftJournals } from './left-journals.ts'
 import { attachChapters, windowOf } from './restored-window.ts'
@@ -67,11 +67,6 @@ export interface RecordingState extends RecordingTotals {
   readonly waitingBytes: number
   /** Its store cannot be written at the moment. */
   readonly storeFails: boolean
-}
-
-export interface StoredMedia {
-  readonly length: number
-  readonly body: Body
 }
 
 /** How long a stream that stood still is gone on with. */
@@ -165,22 +160,9 @@ export class Archives {
   ): Promise<StoredMedia | undefined> {
     const { clock, storeOf } = this.#options
     const key = place + uri
-    const here = await readLocal({ local: this.#local, clock }, key, signal)
-    if (here) return { length: here.length, body: here }
-    if (origin === undefined) return undefined
-    const stay = new AbortController()
-    const leave = () => stay.abort(signal.reason)
-    signal.addEventListener('abort', leave, { once: true })
-    try {
-      const read = await withDeadline(clock, READ_MS, `reading ${key}`, signal, () =>
-        storeOf(origin).read(key, { signal: stay.signal }),
-      )
-      return { length: read.length, body: read.body }
-    } catch (error) {
-      stay.abort(error)
-      if (hasCode(error, 'object-not-found')) return undefined
-      throw error
-    }
+    const here = await openObject(this.#local, key, clock, signal)
+    if (here || origin === undefined) return here
+    return openObject(storeOf(origin), key, clock, signal)
   }
 
   /** A recording that this process is still at work on; `key` as `recordings/NAME/START`. */

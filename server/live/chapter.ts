@@ -5,7 +5,6 @@ import type {
   RecordingIndex,
 } from '../formats/recording/recording-index.ts'
 import type { Clock } from '../lib/clock.ts'
-import { collect } from '../lib/bytes.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { hasCode } from '../lib/errors.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
@@ -32,11 +31,16 @@ export interface ChapterRendition {
   readonly inits: Set<string>
 }
 
+export interface StoredMedia {
+  readonly length: number
+  readonly body: AsyncIterable<Uint8Array>
+}
+
 /** A local write that takes longer has failed. */
 const WRITE_MS = 10_000
 const REMOVE_MS = 60_000
 const PRIVATE = 0o600
-const SEGMENT_BYTES_MAX = 64 * 1024 * 1024
+const READ_MS = 10_000
 
 /** The objects of a run of segments and the journal that says which there are: an object first, then its line. */
 export class Chapter {
@@ -136,9 +140,9 @@ export class Chapter {
     await this.note({ kind: 'lost', rendition, sequence })
   }
 
-  /** An object of it; undefined when it is not here (any more). */
-  async read(uri: string, signal: AbortSignal): Promise<Buffer | undefined> {
-    return readLocal(this.#deps, this.place + uri, signal)
+  /** An object of it; undefined when it is not here (any more). What is not read to its end is freed by the signal. */
+  async open(uri: string, signal: AbortSignal): Promise<StoredMedia | undefined> {
+    return openObject(this.#deps.local, this.place + uri, this.#deps.clock, signal)
   }
 
   async remove(uri: string): Promise<void> {
@@ -221,18 +225,24 @@ export async function removeAll({ local }: ChapterDeps, place: string): Promise<
   }
 }
 
-/** undefined when there is no such object. */
-export async function readLocal(
-  { local, clock }: ChapterDeps,
+/** undefined when there is no such object. The body is freed by the signal, and the deadline is that of its beginning. */
+export async function openObject(
+  store: ObjectStore,
   key: string,
+  clock: Clock,
   signal: AbortSignal,
-): Promise<Buffer | undefined> {
+): Promise<StoredMedia | undefined> {
+  const stay = new AbortController()
+  const leave = () => stay.abort(signal.reason)
+  signal.addEventListener('abort', leave, { once: true })
   try {
-    return await withDeadline(clock, WRITE_MS, `reading ${key}`, signal, async (within) => {
-      const { body } = await local.read(key, { signal: within })
-      return collect(body, SEGMENT_BYTES_MAX)
-    })
+    const { length, body } = await withDeadline(clock, READ_MS, `reading ${key}`, signal, () =>
+      store.read(key, { signal: stay.signal }),
+    )
+    return { length, body }
   } catch (error) {
+    signal.removeEventListener('abort', leave)
+    stay.abort(error)
     if (hasCode(error, 'object-not-found') || hasCode(error, 'bucket-not-found')) return undefined
     throw error
   }

@@ -1,4 +1,5 @@
 import { INDEX_NAME, writeRecordingIndex } from '../formats/recording/recording-index.ts'
+import { collect } from '../lib/bytes.ts'
 import type { Clock } from '../lib/clock.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { type Deferred, deferred } from '../lib/deferred.ts'
@@ -33,7 +34,10 @@ export interface DeliveryItem {
 }
 
 const AT_ONCE = 4
+const WHOLE_BYTES_MAX = 8 * 1024 * 1024
 const WRITE_MS = 30_000
+/** A long segment over a slow line is given more. */
+const SLOW_BYTES_PER_MS = 100
 const REST_FIRST_MS = 500
 const REST_MAX_MS = 30_000
 /** An index of a running recording is written again when it has grown by so much: together they cost a few times the last one. */
@@ -156,10 +160,7 @@ export class Delivery {
   async #deliver(item: DeliveryItem): Promise<void> {
     const { uri, rendition, sequence, type } = item
     const key = this.#chapter.place + uri
-    const bytes = await this.#chapter.read(uri, this.#stop.signal)
-    if (bytes) {
-      await this.#write(key, bytes, type)
-    } else if (!(await this.#deps.store.stat(key, this.#stop.signal))) {
+    if (!(await this.#copy(uri, key, type)) && !(await this.#isThere(key))) {
       this.#drop(item)
       if (sequence === undefined) return
       await this.#chapter.lose(rendition, sequence)
@@ -180,14 +181,45 @@ export class Delivery {
 
   async #writeIndex(ended: boolean): Promise<void> {
     const bytes = await writeRecordingIndex(this.#chapter.index(ended))
-    await this.#write(this.#chapter.place + INDEX_NAME, bytes, 'application/x-ndjson')
+    const key = this.#chapter.place + INDEX_NAME
+    await this.#write(key, bytes, bytes.length, 'application/x-ndjson')
     this.#indexAt = Math.max(this.#known + INDEX_STEP, Math.ceil(this.#known * INDEX_GROWTH))
   }
 
-  async #write(key: string, bytes: Uint8Array, contentType: string): Promise<void> {
+  /** False when it is not on the local disk. */
+  async #copy(uri: string, key: string, type: string): Promise<boolean> {
+    const { signal } = this.#stop
+    const reading = new AbortController()
+    const stop = () => reading.abort(signal.reason)
+    signal.addEventListener('abort', stop, { once: true })
+    try {
+      const found = await this.#chapter.open(uri, reading.signal)
+      if (!found) return false
+      // A file is not held open for a store that stands still, unless it is a large one.
+      const body = found.length > WHOLE_BYTES_MAX ? found.body : await collect(found.body)
+      await this.#write(key, body, found.length, type)
+      return true
+    } finally {
+      signal.removeEventListener('abort', stop)
+      // Frees what a store that failed has not read.
+      reading.abort()
+    }
+  }
+
+  async #isThere(key: string): Promise<boolean> {
+    return (await this.#deps.store.stat(key, this.#stop.signal)) !== undefined
+  }
+
+  async #write(
+    key: string,
+    body: Uint8Array | AsyncIterable<Uint8Array>,
+    size: number,
+    contentType: string,
+  ): Promise<void> {
     const { store, clock } = this.#deps
-    await withDeadline(clock, WRITE_MS, `writing ${key}`, this.#stop.signal, (signal) =>
-      store.write(key, bytes, { contentType, size: bytes.length, signal }),
+    const ms = WRITE_MS + size / SLOW_BYTES_PER_MS
+    await withDeadline(clock, ms, `writing ${key}`, this.#stop.signal, (signal) =>
+      store.write(key, body, { contentType, size, signal }),
     )
   }
 

@@ -100,7 +100,9 @@ async function media(
   { facts }: RecordedRendition,
   uri: string,
 ): Promise<OriginMessage> {
-  const found = await recordings.read(key, uri, request.signal)
+  const unread = new AbortController()
+  const found = await recordings.read(key, uri, AbortSignal.any([request.signal, unread.signal]))
+  if (request.method === 'HEAD') unread.abort()
   if (!found) throw new NearcastError('not-found', `${key} has no ${uri} (any more)`)
   return message(found.body, {
     'content-type': facts.kind === 'audio' ? 'audio/mp4' : 'video/mp4',

@@ -39,6 +39,11 @@ test('a recording plays while it runs, grows, and is a closed list when the stre
       expect(media.status).toBe(200)
       expect(media.headers['cache-control']).toBe('public, max-age=31536000, immutable')
       expect(media.headers['content-length']).toBe(String(media.body.length))
+      const head = await recorded.get(`${FIRST}/${one}`, 'HEAD')
+      expect([head.headers['content-length'], head.body.length]).toEqual([
+        String(media.body.length),
+        0,
+      ])
     }
 })
 
