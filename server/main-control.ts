@@ -71,6 +71,7 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
         if (!sources.vod) throw new NearcastError('not-found', 'this role has no stored media')
         return sources.vod.probe(key, signal)
       },
+      inputs: sources.inputs,
       pushes: sources.pushes,
       recordings: sources.recordings,
       explain: async (url) =>

@@ -31,6 +31,7 @@ import type { OriginFaceDeps } from './origin/origin-face.ts'
 import { createPagesOrigin } from './pages/pages-origin.ts'
 import { StreamRegistry } from './stream/registry.ts'
 import { createPictureMaker } from './transcode/pictures.ts'
+import { openSrtListener } from './transcode/srt-listener.ts'
 import { createSlateMaker } from './transcode/slate.ts'
 import { createVodOrigin, type VodOrigin } from './vod/origin.ts'
 
@@ -62,6 +63,8 @@ export interface Sources {
   readonly changes?: ChangeLog
   readonly vod?: VodOrigin
   readonly recordings?: Recordings
+  /** What ffmpeg brings in. */
+  readonly inputs?: () => readonly object[]
   /** Where streams are sent on to. */
   readonly pushes?: Pushes
   /** About how many watch each live stream here; the packager's own viewers are not among them. */
@@ -134,6 +137,12 @@ export async function openLocalSources(
     archives,
   })
   const pushes = await openPushes({ ...base, registry, file: join(config.data, 'pushes.json') })
+  const inputs = config.srt.streams.map((stream) =>
+    openSrtListener(
+      { ...stream, host: config.srt.host },
+      { ...base, registry, ffmpeg: { path: config.ffmpeg } },
+    ),
+  )
   void recordings.lookForUnknown()
   const store = configured.store(config.vod.origin)
   const vod = createVodOrigin({ ...base, store, recordings })
@@ -149,6 +158,7 @@ export async function openLocalSources(
     vod,
     recordings,
     pushes,
+    inputs: () => inputs.map((one) => one.report()),
     ingest: { registry, live, keys: () => listStreamKeys(changes) },
     state: () => stateOf(control, changes.position.epoch),
     edgePositions,
@@ -161,6 +171,7 @@ export async function openLocalSources(
     checkBuckets: (signal) => configured.checkBuckets(signal),
     save: () => live.save(),
     close: async () => {
+      for (const one of inputs) one.close()
       pushes.close()
       recordings.close()
       live.close()

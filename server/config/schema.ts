@@ -30,6 +30,12 @@ const url = (protocols: RegExp, expected: string, description: string, env: stri
     .refine((value) => URL.canParse(value) && protocols.test(value))
     .meta({ description, expected, secret: true, env })
 
+const streamName = (description: string) =>
+  pattern(/^[A-Za-z0-9_-]{1,64}$/, {
+    description,
+    expected: 'a stream name of letters, digits, - and _ (at most 64)',
+  })
+
 /** Everything that `nearcast.yaml` may say: one row an option. The docs and the JSON Schema are made from it. */
 export const settingsSchema = z.strictObject({
   role: choice(['all', 'origin', 'edge', 'control'], {
@@ -104,6 +110,31 @@ export const settingsSchema = z.strictObject({
       key: text({ description: 'PEM file with the private key.', expected: 'a file' }),
     })
     .optional(),
+  srt: z
+    .strictObject({
+      host: host('Address for SRT callers.', '0.0.0.0'),
+      streams: z
+        .array(
+          z.strictObject({
+            name: streamName('Name of the stream that is published.'),
+            port: port({ description: 'UDP port of this stream alone.' }),
+            passphrase: pattern(/^[\x21-\x7e]{10,79}$/, {
+              description:
+                'What its caller must know; without it anybody may publish. It is on ffmpeg’s command line, which users of this machine may see.',
+              expected: '10 to 79 visible characters',
+              secret: true,
+            }).optional(),
+          }),
+        )
+        .max(64)
+        .meta({
+          description:
+            'Streams that are published over SRT (MPEG-TS with H.264 and AAC), by ffmpeg; none unless given.',
+          expected: 'a list of streams, each with a name and a port',
+        })
+        .default([]),
+    })
+    .prefault({}),
   control: z
     .strictObject({
       host: host('Address of console, API and metrics.', '127.0.0.1'),

@@ -133,6 +133,8 @@ export interface ControlServices {
   config(): object
   /** What a stored file is and how it will be played. Throws as reading it would. */
   probe(key: string, signal: AbortSignal): Promise<object>
+  /** What is published here by ffmpeg; undefined in an edge. */
+  readonly inputs?: (() => readonly object[]) | undefined
   /** undefined where nobody publishes: in an edge. */
   readonly pushes?: PushServices | undefined
   /** undefined where nothing is recorded: in an edge. */

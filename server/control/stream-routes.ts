@@ -43,6 +43,13 @@ export const streamRoutes: readonly Route[] = [
   }),
   route({
     method: 'get',
+    path: '/inputs',
+    summary: 'Streams that ffmpeg brings in, and how that goes',
+    status: 200,
+    run: ({ services }) => ({ inputs: services.inputs?.() ?? [] }),
+  }),
+  route({
+    method: 'get',
     path: '/keys',
     summary: 'Stream keys, without the keys themselves',
     status: 200,
