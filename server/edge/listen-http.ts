@@ -72,7 +72,10 @@ export async function listenHttp(options: ListenOptions): Promise<HttpListener> 
       else response.writeHead(refused, { connection: 'close', 'content-length': 0 }).end()
     },
   })
+  let closing = false
   const take = (request: IncomingMessage, response: ServerResponse) => {
+    // Live viewers ask again as soon as they are answered: their connections would never be idle.
+    if (closing) response.shouldKeepAlive = false
     // Node drops what came behind such a request in the same packet, so that the connection is of no more use.
     if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false
     connections.take(
@@ -117,6 +120,7 @@ export async function listenHttp(options: ListenOptions): Promise<HttpListener> 
     port,
     close: (graceMs = CLOSE_GRACE_MS) =>
       new Promise((resolve) => {
+        closing = true
         const cut = clock.after(graceMs, () => {
           server.closeAllConnections()
           for (const socket of [...upgraded, ...quick.keys()]) socket.destroy()

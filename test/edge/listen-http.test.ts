@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { listenHttp } from '../../server/edge/listen-http.ts'
 import { systemClock } from '../../server/lib/clock.ts'
 import { askServer } from '../support/edge-fixture.ts'
@@ -15,6 +15,8 @@ const listen = (host: string, port = 0) =>
     },
     upgrade: (_request, socket) => socket.write('HTTP/1.1 101 Switching Protocols\r\n\r\n'),
   })
+
+const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
 
 const exchange = async (port: number, bytes: string, host = '127.0.0.1'): Promise<string> => {
   const socket = connect(port, host)
@@ -40,6 +42,34 @@ test('a taken port is said so', async () => {
   const first = await listen('127.0.0.1')
   await expect(listen('127.0.0.1', first.port)).rejects.toMatchObject({ code: 'port-taken' })
   await first.close()
+})
+
+test('a viewer who asks again and again does not hold up the end', async () => {
+  const held: (() => void)[] = []
+  const listener = await listenHttp({
+    host: '127.0.0.1',
+    port: 0,
+    clock: systemClock,
+    handle: (_request, response) => void held.push(() => response.end('hello')),
+    upgrade: () => {},
+  })
+  const socket = connect(listener.port, '127.0.0.1')
+  let answers = ''
+  socket.on('data', (bytes: Buffer) => {
+    // As a live viewer does: the next reload as soon as one is answered.
+    if (!answers.includes('hello')) socket.write(GET)
+    answers += bytes.toString()
+  })
+  socket.write(GET)
+  await vi.waitFor(() => expect(held).toHaveLength(1))
+  const closed = listener.close(60_000)
+  held[0]?.()
+  await vi.waitFor(() => expect(held).toHaveLength(2))
+  const gone = once(socket, 'close')
+  held[1]?.()
+  await Promise.all([closed, gone])
+  expect(answers.match(/hello/g)).toHaveLength(2)
+  expect(answers.match(/^connection: close/gim)).toHaveLength(1)
 })
 
 // RFC 9112 §6.3: what two parsers could read differently is refused.
