@@ -50,8 +50,13 @@ const NEXT: Readonly<Record<ChannelState, readonly ChannelState[]>> = {
 
 /** What begins a publish is the publisher's and the encoders' time: slates are made when they have settled. */
 const PREPARE_MS = 5000
-/** What a slate fills at once of the gap before it: playlists grow by so much in one moment. */
-const FILL_MAX_MS = 10_000
+/**
+ * What a slate fills at once of the gap before it: about the hold-back, so that a player that ran dry goes on without a pause. Filled
+ * whole, the gap would make each of them late by as much (plain hls.js showed the publisher 5.6 s after its return).
+ */
+const FILL_MS = 1000
+/** What a publisher may have sent before it is shown. */
+const HELD_MAX_MS = 10_000
 /** A timer this late says that the process stood still: what the sockets hold comes first. */
 const LATE_MS = 500
 
@@ -166,7 +171,7 @@ export class Channel {
 
   #goLive(stream: LiveStream): void {
     this.#stopFilling()
-    const segmenter = this.#fill(this.#epochOf(stream), Math.min(stream.heldMs, FILL_MAX_MS))
+    const segmenter = this.#fill(this.#epochOf(stream), Math.min(stream.heldMs, HELD_MAX_MS))
     this.#become('live')
     const { slateSeconds } = this.#options
     if (slateSeconds > 0) {
@@ -240,7 +245,7 @@ export class Channel {
         : undefined
     if (!set) return
     this.#stopFilling()
-    const startedAt = Math.max(endOf(this.#window), clock.now() - FILL_MAX_MS)
+    const startedAt = Math.max(endOf(this.#window), clock.now() - FILL_MS)
     const backMs = Math.max(0, clock.now() - startedAt)
     const epoch = readableToken(random, EPOCH_LENGTH)
     this.#options.onSlate(this.#window, epoch)
