@@ -31,6 +31,7 @@ import type { OriginFaceDeps } from './origin/origin-face.ts'
 import { createPagesOrigin } from './pages/pages-origin.ts'
 import { StreamRegistry } from './stream/registry.ts'
 import { createPictureMaker } from './transcode/pictures.ts'
+import { openPulls, type Pulls } from './transcode/pull.ts'
 import { openSrtListener } from './transcode/srt-listener.ts'
 import { createSlateMaker } from './transcode/slate.ts'
 import { createVodOrigin, type VodOrigin } from './vod/origin.ts'
@@ -63,6 +64,8 @@ export interface Sources {
   readonly changes?: ChangeLog
   readonly vod?: VodOrigin
   readonly recordings?: Recordings
+  /** What comes from elsewhere when somebody watches. */
+  readonly pulls?: Pulls
   /** What ffmpeg brings in. */
   readonly inputs?: () => readonly object[]
   /** Where streams are sent on to. */
@@ -119,9 +122,11 @@ export async function openLocalSources(
     storeOf: (id) => configured.store(id),
     onRemoved: (key) => forgetBelow(`/vod/${key}/*`, changes, base),
   })
+  const pulls = openPulls(config.pulls, { ...base, registry, ffmpeg: { path: config.ffmpeg } })
   const live = await createLivePackager({
     ...base,
     registry,
+    demand: pulls,
     partSeconds: config.live.partSeconds,
     windowSeconds: WINDOW_SECONDS,
     dvrSeconds: config.live.dvrSeconds,
@@ -158,7 +163,8 @@ export async function openLocalSources(
     vod,
     recordings,
     pushes,
-    inputs: () => inputs.map((one) => one.report()),
+    pulls,
+    inputs: () => [...inputs.map((one) => one.report()), ...pulls.report()],
     ingest: { registry, live, keys: () => listStreamKeys(changes) },
     state: () => stateOf(control, changes.position.epoch),
     edgePositions,
@@ -172,6 +178,7 @@ export async function openLocalSources(
     save: () => live.save(),
     close: async () => {
       for (const one of inputs) one.close()
+      pulls.close()
       pushes.close()
       recordings.close()
       live.close()

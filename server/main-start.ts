@@ -28,6 +28,7 @@ import { cacheShares, countWorkers, openViewers } from './main-viewers.ts'
 import { warmUp } from './main-warm.ts'
 import type { Workers } from './main-workers.ts'
 import { startOriginFace } from './origin/origin-face.ts'
+import { portOf } from './transcode/own-address.ts'
 import { type DemoPublisher, probeFfmpeg, startDemoPublisher } from './transcode/ffmpeg.ts'
 
 /** A server that serves. */
@@ -105,6 +106,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
         registry,
         resolveKey: createKeyResolver(keys),
         publishAuth: config.publish.auth,
+        demand: sources.pulls,
       })
       closers.push(() => rtmp.close())
       sessions = () => rtmp.sessions()
@@ -161,6 +163,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
     doors.push(() => control.close())
     listeners['control'] = addressOf('http', config.control.host, control.port)
 
+    sources.pulls?.begin(() => new Set(Object.values(listeners).map(portOf)))
     const ready: ReadyFile = {
       pid: process.pid,
       ...listeners,

@@ -23,12 +23,12 @@ export const MEDIA =
 
 const host = (description: string, preset: string) =>
   pattern(LISTEN, { ...HOST, description }).default(preset)
-const url = (protocols: RegExp, expected: string, description: string, env: string) =>
+const url = (protocols: RegExp, expected: string, description: string, env?: string) =>
   z
     .string()
     .max(2048)
     .refine((value) => URL.canParse(value) && protocols.test(value))
-    .meta({ description, expected, secret: true, env })
+    .meta({ description, expected, secret: true, ...(env === undefined ? {} : { env }) })
 
 const streamName = (description: string) =>
   pattern(/^[A-Za-z0-9_-]{1,64}$/, {
@@ -135,6 +135,27 @@ export const settingsSchema = z.strictObject({
         .default([]),
     })
     .prefault({}),
+  pulls: z
+    .array(
+      z.strictObject({
+        name: streamName('Name of the stream here.'),
+        url: url(
+          /^(?:rtmps?|rtsp|https?):/i,
+          'an rtmp://, rtmps://, rtsp:// or http(s):// address',
+          'Where it comes from: RTMP, RTSP, or an HLS playlist; H.264 with AAC. It is on ffmpeg’s command line, which users of this machine may see.',
+        ),
+        always: flag({
+          description:
+            'Fetch it also while nobody watches; else it ends 30 s after the last viewer.',
+        }).default(false),
+      }),
+    )
+    .max(64)
+    .meta({
+      description: 'Streams that are fetched from elsewhere when somebody watches.',
+      expected: 'a list of streams, each with a name and a url',
+    })
+    .default([]),
   control: z
     .strictObject({
       host: host('Address of console, API and metrics.', '127.0.0.1'),

@@ -5,6 +5,8 @@ import { listen } from '../lib/listen.ts'
 import type { Log } from '../lib/log.ts'
 import type { Metrics } from '../lib/metrics.ts'
 import type { StreamRegistry } from '../stream/registry.ts'
+import type { Demand } from '../stream/until-published.ts'
+import { demandedPlaySource } from './play-demanded.ts'
 import { livePlaySource } from './play-live.ts'
 import type { OpenPlay } from './play-source.ts'
 import { PublishGate } from './publish-gate.ts'
@@ -31,6 +33,8 @@ export interface RtmpListenerDeps {
   readonly metrics: Metrics
   /** Stored media: asked for what is not `live/NAME`. */
   readonly openStored?: OpenPlay
+  /** Streams that begin when they are played. */
+  readonly demand?: Demand | undefined
   readonly limits?: Partial<SessionLimits & { readonly connections: number }>
 }
 
@@ -86,7 +90,10 @@ export async function startRtmpListener(deps: RtmpListenerDeps): Promise<RtmpLis
       },
     }),
     openPlay: (path: readonly string[]) => {
-      const live = registry.get(liveNameOf(path) ?? '')
+      const name = liveNameOf(path) ?? ''
+      if (deps.demand?.wanted(name))
+        return demandedPlaySource(name, { registry, clock, demand: deps.demand })
+      const live = registry.get(name)
       return live ? livePlaySource(live) : deps.openStored?.(path)
     },
     counters: {

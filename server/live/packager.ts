@@ -1,10 +1,12 @@
-import type { Origin } from '../http/message.ts'
+import type { Origin, OriginRequest } from '../http/message.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
 import type { Metrics } from '../lib/metrics.ts'
 import type { Random } from '../lib/random.ts'
 import type { LiveStream } from '../stream/live-stream.ts'
 import type { StreamRegistry } from '../stream/registry.ts'
+import { type Demand, untilPublished } from '../stream/until-published.ts'
+import { readLiveAddress } from './address.ts'
 import { answerLive } from './answer.ts'
 import type { Archives } from './archives.ts'
 import { Channel, type ChannelOptions } from './channel.ts'
@@ -47,6 +49,8 @@ export interface LivePackagerDeps {
   readonly startLadder?: StartLadder | undefined
   /** Makes posters; none unless given. */
   readonly makePicture?: MakePicture | undefined
+  /** Streams that begin when they are asked for. */
+  readonly demand?: Demand | undefined
   /** Where windows are kept over a restart; undefined: nowhere. */
   readonly stateDir?: string | undefined
   /** Keeps what leaves memory; without, nothing older is to be had. Closed by `save`. */
@@ -130,12 +134,29 @@ export async function createLivePackager(deps: LivePackagerDeps): Promise<LivePa
   const find = (name: string) => channels.get(name)?.window
   const posters = deps.makePicture && new Posters(deps.makePicture, clock)
   const readStored = archives?.read.bind(archives)
+  const { demand } = deps
+  const flvAnswer = async (name: string, request: OriginRequest) => {
+    if (!demand?.wanted(name) || request.method !== 'GET')
+      return answerFlv(registry.get(name), name, request)
+    const hold = demand.hold(name)
+    const stream = await untilPublished(registry, name, clock, request.signal)
+    if (!stream || request.signal.aborted) hold?.[Symbol.dispose]()
+    else request.signal.addEventListener('abort', () => hold?.[Symbol.dispose](), { once: true })
+    const answer = answerFlv(stream, name, request)
+    const { body } = answer
+    return body !== null && Symbol.asyncIterator in body
+      ? { ...answer, body: whileHeld(body, hold) }
+      : answer
+  }
   return {
     origin: {
       id: 'live',
       fetch: async (request) => {
         const flv = readFlvAddress(request.path)
-        if (flv !== undefined) return answerFlv(registry.get(flv), flv, request)
+        if (flv !== undefined) return flvAnswer(flv, request)
+        const name = demand && readLiveAddress(request.path)?.name
+        if (name !== undefined && demand?.wanted(name) && !find(name))
+          await untilPublished(registry, name, clock, request.signal)
         return await answerLive({ find, clock, readStored, posters }, request)
       },
       caching: 'none',
@@ -144,7 +165,11 @@ export async function createLivePackager(deps: LivePackagerDeps): Promise<LivePa
     },
     tail: (name, signal) => {
       const window = find(name)
-      return window && tailOf(window, clock, signal)
+      if (!window) {
+        demand?.wanted(name)
+        return undefined
+      }
+      return whileHeld(tailOf(window, clock, signal), demand?.hold(name))
     },
     describe: () =>
       [...channels.values()].map((channel) => describeChannel(channel, clock.monotonic())),
@@ -159,5 +184,17 @@ export async function createLivePackager(deps: LivePackagerDeps): Promise<LivePa
       for (const channel of channels.values()) channel.close()
       channels.clear()
     },
+  }
+}
+
+/** Gives the hold back at the end. */
+async function* whileHeld(
+  body: AsyncIterable<Uint8Array>,
+  hold: Disposable | undefined,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* body
+  } finally {
+    hold?.[Symbol.dispose]()
   }
 }

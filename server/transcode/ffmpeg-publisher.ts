@@ -3,7 +3,7 @@ import { Writable } from 'node:stream'
 import ffmpeg from 'fluent-ffmpeg'
 import { FlvFileReader } from '../formats/flv/flv-file-reader.ts'
 import type { Clock } from '../lib/clock.ts'
-import { describeError } from '../lib/errors.ts'
+import { describeError, NearcastError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import type { LiveStream, StreamEnd } from '../stream/live-stream.ts'
 import type { StreamRegistry } from '../stream/registry.ts'
@@ -16,6 +16,8 @@ export interface FfmpegSource {
   readonly description: string
   readonly url: string
   readonly inputOptions: readonly string[]
+  /** It takes no other publisher's place. */
+  readonly yields?: boolean | undefined
   /** What must be in no line and no answer. */
   readonly secrets: readonly string[]
 }
@@ -93,7 +95,9 @@ export class FfmpegPublisher {
   /** The stream begins with its tracks: until then it takes nobody's place. */
   #publish(): LiveStream {
     if (this.#stream) return this.#stream
-    const { name, description } = this.#source
+    const { name, description, yields } = this.#source
+    if (yields && this.#deps.registry.get(name))
+      throw new NearcastError('conflict', `somebody else sends ${name}`)
     this.#stream = this.#deps.registry.publish(name, {
       description,
       cut: (reason) => this.#stop(reason, 'replaced'),
