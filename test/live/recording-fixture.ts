@@ -6,6 +6,7 @@ import { systemRandom } from '../../server/lib/random.ts'
 import type { Archives, RecordingEvent } from '../../server/live/archives.ts'
 import { RecordingCatalogue } from '../../server/live/recording-catalogue.ts'
 import { Recordings } from '../../server/live/recordings.ts'
+import type { StartLadder } from '../../server/live/rung.ts'
 import type { ObjectStore } from '../../server/storage/object-store.ts'
 import { createVodOrigin, type VodOrigin } from '../../server/vod/origin.ts'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -26,6 +27,7 @@ export interface RecordedOptions {
   readonly retentionSeconds?: number
   readonly queueBytes?: number
   readonly slateSeconds?: number
+  readonly startLadder?: StartLadder
   readonly onRecording?: (event: RecordingEvent) => void
 }
 
@@ -70,7 +72,7 @@ export class Recorded {
         onComplete: async ({ key, origin, index }) => {
           await catalogue.add(key, origin, index)
         },
-        packager: { slateSeconds: options.slateSeconds },
+        packager: { slateSeconds: options.slateSeconds, startLadder: options.startLadder },
         ...(options.queueBytes !== undefined && { queueBytes: options.queueBytes }),
       },
       clock,

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { factsOf } from '../../server/live/lane-tracks.ts'
 import type { RecordingEvent } from '../../server/live/archives.ts'
 import { openMemoryStore } from '../../server/storage/memory.ts'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -92,6 +93,38 @@ test('the next start closes what kill -9 cut off, and records what comes in anot
     [expect.stringMatching(/^20260101T0000\d\dZ$/), 'recording'],
     ['20260101T000000Z', 'complete'],
   ])
+})
+
+test('every rung of a ladder is recorded, cut where the source is', async () => {
+  const picture = MEDIA.tracks.find(({ kind }) => kind === 'video')
+  if (picture?.kind !== 'video') throw new Error('no picture')
+  const rung = { id: 'v36', facts: factsOf(picture), bitsPerSecond: 300_000 }
+  const recorded = await Recorded.open({
+    ...memory(),
+    startLadder: (stream, sink) => {
+      sink.announce([rung])
+      sink.onTrack(rung.id, picture)
+      return stream.addReader({
+        onTracks: () => {},
+        onFrame: (frame) => {
+          if (frame.trackId === picture.id) sink.onFrame(rung.id, frame)
+        },
+        onEnd: () => {},
+      })
+    },
+  })
+  await recorded.send(8500)
+  await recorded.end()
+  const master = await recorded.get(`${FIRST}/index.m3u8`)
+  expect(master.text.match(/^\w+\.m3u8$/gm)).toEqual(['video.m3u8', 'v36.m3u8'])
+  const [source, small] = await Promise.all(
+    ['video', 'v36'].map((id) => recorded.media(`${FIRST}/${id}.m3u8`)),
+  )
+  const cutsOf = (media: typeof source) =>
+    media?.segments.map(({ sequence, durationSeconds }) => [sequence, durationSeconds])
+  expect(cutsOf(small)).toEqual(cutsOf(source))
+  for (const { uri } of small?.segments ?? [])
+    expect((await recorded.get(`${FIRST}/${uri}`)).status).toBe(200)
 })
 
 test('a slate that filled a gap is rewound to, and not recorded', async () => {
