@@ -115,8 +115,9 @@ export class Recordings {
   async read(key: string, uri: string, signal: AbortSignal): Promise<StoredMedia | undefined> {
     const index = await this.find(key)
     if (!index) return undefined
-    const { of, stream } = index
-    const place = of === undefined ? `${key}/` : `recordings/${stream}/${of}/`
+    const { of } = index
+    // What its index says of itself leads to no other stream's.
+    const place = of === undefined ? `${key}/` : `recordings/${streamOf(key)}/${of}/`
     return this.#deps.archives.read(place, uri, signal, this.#originOf(key))
   }
 

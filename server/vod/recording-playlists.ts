@@ -114,6 +114,7 @@ class SegmentLines {
   #blocks: string[] = []
   #read = 0
   #gaps = 0
+  #missing = 0
 
   constructor(id: string) {
     this.#id = id
@@ -128,6 +129,7 @@ class SegmentLines {
       this.#blocks = []
       this.#read = 0
       this.#gaps = 0
+      this.#missing = 0
     }
     const end = Math.min(segments.length, this.#read + count)
     for (; this.#read < end; this.#read++) {
@@ -191,9 +193,10 @@ class SegmentLines {
 
   // §4.4.3.2: the numbers of a playlist have no hole.
   #addMissing(before: RecordedSegment, { sequence, startedAt }: RecordedSegment): void {
-    const count = Math.min(MISSING_MAX, sequence - before.sequence - 1)
+    const count = Math.min(MISSING_MAX - this.#missing, sequence - before.sequence - 1)
     const hole = (startedAt - before.startedAt) / 1000 - before.seconds
     const seconds = Math.max(0.001, hole / Math.max(1, count))
+    this.#missing += Math.max(0, count)
     for (let i = 1; i <= count; i++) {
       const text = writePlaylistSegment({
         uri: `${before.epoch}/${this.#id}-${before.sequence + i}.m4s`,
@@ -210,7 +213,7 @@ class SegmentLines {
   }
 }
 
-/** More than an hour of them: an index that somebody else wrote. */
+/** Hours of them in one rendition: an index that somebody else wrote. */
 const MISSING_MAX = 10_000
 
 interface Measured {

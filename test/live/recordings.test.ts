@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { factsOf } from '../../server/live/lane-tracks.ts'
+import { collect } from '../../server/lib/bytes.ts'
 import type { RecordingEvent } from '../../server/live/archives.ts'
 import { openMemoryStore } from '../../server/storage/memory.ts'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -291,6 +292,25 @@ test('what could not be removed is removed by a later start', async () => {
   await clock.advance(61_000)
   await until(() => third.recordings.list().recordings.length === 0)
   expect(await keysOf(store)).toEqual([])
+})
+
+test('a clip whose index names another stream has nothing of that one', async () => {
+  const { clock, store } = memory()
+  const recorded = await Recorded.open({ store, clock })
+  await recorded.send(3500)
+  const clip = await recorded.recordings.clip({
+    stream: 'main',
+    from: { secondsBack: 2 },
+    to: { secondsBack: 0 },
+  })
+  const key = clip.key.replace('/main/', '/other/')
+  const { body } = await store.read(`${clip.key}/index.ndjson`, {
+    signal: AbortSignal.timeout(9999),
+  })
+  const signal = AbortSignal.timeout(9999)
+  await store.write(`${key}/index.ndjson`, await collect(body), { signal })
+  const { segments } = await recorded.media(`${key}/video.m3u8`)
+  expect((await recorded.get(`${key}/${segments[0]?.uri}`)).status).toBe(404)
 })
 
 test('with another data folder the recordings and clips of the store are found again', async () => {

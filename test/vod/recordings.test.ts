@@ -81,6 +81,12 @@ test('numbers that were never written are gaps, and the date stands behind them 
   ])
 })
 
+test('an index whose numbers make no sense makes no playlist without end', async () => {
+  const wild = Array.from({ length: 50 }, (_, i) => segment((i + 1) * 1e12, { startedAt: i }))
+  const { playlist } = await mediaOf(indexOf([...wild, segment(3)]))
+  expect(playlist.segments.length).toBe(10_051)
+})
+
 test('a publisher that came back is a discontinuity with its init section and date', async () => {
   const again = segment(9, {
     discontinuity: true,
