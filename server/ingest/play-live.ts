@@ -33,6 +33,7 @@ function startLivePlay(
   let metadata: StreamMetadata = stream.metadata
   let started = false
   return stream.addReader({
+    passesOn: true,
     onTracks: (all) => {
       const now = firstOfEachKind(all)
       tracks = new Map(now.map((track) => [track.id, track]))

@@ -115,6 +115,11 @@ export class PlayerQueue implements PlayOutput {
       return
     }
     this.#waitsForKey = false
+    if (this.#isOpen() && bytes.length <= PIECE_BYTES) {
+      // Nothing waits, here or in the socket: most frames of most players.
+      if (!this.#socket.write(bytes)) this.#stalledSince = this.#now()
+      return
+    }
     this.#add({ bytes, timeMs: frame.timeMs })
     if (!this.#held && this.#isFull()) this.dropFrames()
   }
@@ -139,6 +144,16 @@ export class PlayerQueue implements PlayOutput {
       this.#joinMs = 0
       if (this.#finishing) this.#hooks.onFinished()
     }
+  }
+
+  #isOpen(): boolean {
+    return (
+      this.#queue.length === 0 &&
+      !this.#held &&
+      !this.#finishing &&
+      this.#stalledSince === undefined &&
+      !this.#socket.writableNeedDrain
+    )
   }
 
   #add(item: Queued): void {

@@ -84,6 +84,7 @@ interface Waiting {
 
 /** What waits for one viewer: references to tags that all viewers share. */
 class FlvViewer {
+  readonly passesOn = true
   ended = false
   readonly #limits: FlvLimits
   #tracks = new Map<number, Track>()

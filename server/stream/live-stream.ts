@@ -6,6 +6,8 @@ export type StreamEnd = 'ended' | 'lost' | 'replaced' | 'stopped'
 
 /** Called synchronously by the publisher's session: must not block and must bound what it keeps. */
 export interface StreamReader {
+  /** It only passes frames on: it has each of them before those that make something of it. */
+  readonly passesOn?: boolean | undefined
   /** At the start, and again whenever a decoder configuration changes. Ids of unchanged tracks stay. */
   onTracks(tracks: readonly Track[]): void
   onFrame(frame: Frame): void
@@ -37,6 +39,7 @@ export class LiveStream {
   #group: Frame[] = []
   #groupBytes = 0
   #ended: StreamEnd | undefined
+  readonly #passing = new Set<StreamReader>()
   readonly #readers = new Set<StreamReader>()
   /** Came while a frame is given out, and have it already. */
   readonly #joining = new Set<StreamReader>()
@@ -55,7 +58,7 @@ export class LiveStream {
     return this.#metadata
   }
   get readerCount(): number {
-    return this.#readers.size
+    return this.#passing.size + this.#readers.size
   }
   /** Milliseconds of media that a reader gets at once when it joins. */
   get heldMs(): number {
@@ -80,23 +83,24 @@ export class LiveStream {
     this.#tracks = tracks
     this.#group = []
     this.#groupBytes = 0
-    for (const reader of this.#readers) reader.onTracks(tracks)
+    for (const reader of this.#all()) reader.onTracks(tracks)
   }
 
   setMetadata(metadata: StreamMetadata): void {
     if (this.#ended) return
     this.#metadata = metadata
-    for (const reader of this.#readers) reader.onMetadata?.(metadata)
+    for (const reader of this.#all()) reader.onMetadata?.(metadata)
   }
 
   write(frame: Frame): void {
     if (this.#ended) return
     this.#remember(frame)
     this.#giving = true
+    for (const reader of this.#passing) reader.onFrame(frame)
     for (const reader of this.#readers) reader.onFrame(frame)
     this.#giving = false
     if (this.#joining.size === 0) return
-    for (const reader of this.#joining) this.#readers.add(reader)
+    for (const reader of this.#joining) this.#add(reader)
     this.#joining.clear()
   }
 
@@ -107,11 +111,21 @@ export class LiveStream {
     if (from === 'key') for (const frame of this.#group) reader.onFrame(frame)
     if (this.#ended) reader.onEnd(this.#ended)
     else if (this.#giving) this.#joining.add(reader)
-    else this.#readers.add(reader)
+    else this.#add(reader)
     return { [Symbol.dispose]: () => this.#remove(reader) }
   }
 
+  #all(): readonly StreamReader[] {
+    return [...this.#passing, ...this.#readers]
+  }
+
+  #add(reader: StreamReader): void {
+    const set = reader.passesOn ? this.#passing : this.#readers
+    set.add(reader)
+  }
+
   #remove(reader: StreamReader): void {
+    this.#passing.delete(reader)
     this.#readers.delete(reader)
     this.#joining.delete(reader)
   }
@@ -120,7 +134,8 @@ export class LiveStream {
     if (this.#ended) return
     this.#ended = reason
     this.#group = []
-    const readers = [...this.#readers, ...this.#joining]
+    const readers = [...this.#all(), ...this.#joining]
+    this.#passing.clear()
     this.#readers.clear()
     this.#joining.clear()
     for (const reader of readers) reader.onEnd(reason)

@@ -54,6 +54,25 @@ function open(tracks: readonly Track[]): LiveStream {
 }
 
 describe('a live stream', () => {
+  test('who only passes a frame on has it before who makes something of it, whoever came first', () => {
+    const stream = open([VIDEO])
+    const order: string[] = []
+    const named = (name: string, passesOn?: boolean): StreamReader => ({
+      passesOn,
+      onTracks: () => {},
+      onFrame: () => void order.push(name),
+      onEnd: () => {},
+    })
+    stream.addReader(named('packager'))
+    const player = stream.addReader(named('player', true))
+    stream.write(frame(1, 0, true))
+    expect(order).toEqual(['player', 'packager'])
+    expect(stream.readerCount).toBe(2)
+    player[Symbol.dispose]()
+    stream.write(frame(1, 33, false))
+    expect(order).toEqual(['player', 'packager', 'packager'])
+  })
+
   test('a reader that joins gets the tracks, all since the last key frame, then what comes', () => {
     const stream = open([VIDEO, AUDIO])
     stream.write(frame(1, 0, true))
