@@ -64,6 +64,8 @@ export interface Sources {
   readonly changes?: ChangeLog
   readonly vod?: VodOrigin
   readonly recordings?: Recordings
+  /** Where this process listens, once it does: streams are neither fetched from there nor sent there. */
+  listensOn?(ports: () => ReadonlySet<number>): void
   /** What comes from elsewhere when somebody watches. */
   readonly pulls?: Pulls
   /** What ffmpeg brings in. */
@@ -141,7 +143,13 @@ export async function openLocalSources(
     stateDir: join(config.data, 'live'),
     archives,
   })
-  const pushes = await openPushes({ ...base, registry, file: join(config.data, 'pushes.json') })
+  let ownPorts: () => ReadonlySet<number> = () => new Set()
+  const pushes = await openPushes({
+    ...base,
+    registry,
+    file: join(config.data, 'pushes.json'),
+    ownPorts: () => ownPorts(),
+  })
   const inputs = config.srt.streams.map((stream) =>
     openSrtListener(
       { ...stream, host: config.srt.host },
@@ -163,6 +171,10 @@ export async function openLocalSources(
     vod,
     recordings,
     pushes,
+    listensOn: (ports) => {
+      ownPorts = ports
+      pulls.begin(ports)
+    },
     pulls,
     inputs: () => [...inputs.map((one) => one.report()), ...pulls.report()],
     ingest: { registry, live, keys: () => listStreamKeys(changes) },

@@ -18,6 +18,7 @@ import { startRtmpListener } from './ingest/rtmp-listener.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import { describeError, NearcastError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
+import { portOf } from './lib/own-address.ts'
 import { Metrics } from './lib/metrics.ts'
 import { readableToken, systemRandom } from './lib/random.ts'
 import { appliedSeq, startControlRole } from './main-control.ts'
@@ -28,7 +29,6 @@ import { cacheShares, countWorkers, openViewers } from './main-viewers.ts'
 import { warmUp } from './main-warm.ts'
 import type { Workers } from './main-workers.ts'
 import { startOriginFace } from './origin/origin-face.ts'
-import { portOf } from './transcode/own-address.ts'
 import { type DemoPublisher, probeFfmpeg, startDemoPublisher } from './transcode/ffmpeg.ts'
 
 /** A server that serves. */
@@ -163,7 +163,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
     doors.push(() => control.close())
     listeners['control'] = addressOf('http', config.control.host, control.port)
 
-    sources.pulls?.begin(() => new Set(Object.values(listeners).map(portOf)))
+    sources.listensOn?.(() => new Set(Object.values(listeners).map(portOf)))
     const ready: ReadyFile = {
       pid: process.pid,
       ...listeners,

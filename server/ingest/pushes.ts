@@ -2,6 +2,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises'
 import type { Clock } from '../lib/clock.ts'
 import { describeError, NearcastError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
+import { isOwnAddress } from '../lib/own-address.ts'
 import { type Random, readableToken } from '../lib/random.ts'
 import type { StreamRegistry } from '../stream/registry.ts'
 import type { LiveStream } from '../stream/live-stream.ts'
@@ -34,6 +35,8 @@ export interface PushesDeps {
   readonly log: Log
   /** Where targets are kept, keys and all (mode 600). */
   readonly file: string
+  /** Where this server listens: a stream sent there would come in again. */
+  readonly ownPorts: () => ReadonlySet<number>
 }
 
 export interface Pushes {
@@ -117,6 +120,7 @@ class Target {
   #failures = 0
   #session: PushSession | undefined
   #retry: Disposable | undefined
+  #attempt = 0
   #stopped = false
 
   constructor(kept: Kept, deps: PushesDeps) {
@@ -147,18 +151,29 @@ class Target {
     const former = this.#session
     this.#session = undefined
     former?.close()
-    this.#connect(stream)
+    void this.#connect(stream)
   }
 
   stop(): void {
     this.#stopped = true
+    this.#attempt++
     this.#retry?.[Symbol.dispose]()
     this.#session?.close()
     this.#session = undefined
   }
 
-  #connect(stream: LiveStream): void {
+  async #connect(stream: LiveStream): Promise<void> {
+    const attempt = ++this.#attempt
     this.#become('connecting')
+    const trouble = await isOwnAddress(this.kept.url, this.#deps.ownPorts()).then(
+      (own) => (own ? 'the address is one of this server’s own' : undefined),
+      describeError,
+    )
+    if (attempt !== this.#attempt) return
+    if (trouble !== undefined || stream.ended) {
+      this.#over(stream, trouble ?? 'the stream ended', false)
+      return
+    }
     const session: PushSession = new PushSession(stream, this.kept, this.#deps.clock, {
       onPublishing: () => {
         this.#trouble = undefined
@@ -185,7 +200,7 @@ class Target {
     const ms = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** (this.#failures - 1))
     this.#retry = this.#deps.clock.after(ms, () => {
       if (stream.ended) this.#become('idle')
-      else this.#connect(stream)
+      else void this.#connect(stream)
     })
   }
 

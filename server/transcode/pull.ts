@@ -1,7 +1,7 @@
 import { describeError } from '../lib/errors.ts'
+import { isOwnAddress } from '../lib/own-address.ts'
 import type { Demand } from '../stream/until-published.ts'
 import { FfmpegPublisher, type FfmpegPublisherDeps, type FfmpegSource } from './ffmpeg-publisher.ts'
-import { isOwnAddress } from './own-address.ts'
 
 export interface PullOptions {
   readonly name: string

@@ -29,10 +29,11 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-async function pushing(clock = systemClock) {
+async function pushing(clock = systemClock, ownPorts: readonly number[] = []) {
   const registry = new StreamRegistry(clock, systemRandom)
   const file = join(folder, 'pushes.json')
-  const deps = { registry, clock, random: systemRandom, log: silentLog, file }
+  const own = () => new Set(ownPorts)
+  const deps = { registry, clock, random: systemRandom, log: silentLog, file, ownPorts: own }
   const pushes = await openPushes(deps)
   opened.push(pushes)
   const publish = () => {
@@ -159,6 +160,17 @@ describe('pushing a stream to another service', () => {
     stream.end('ended')
     stalling.server.close()
     for (const socket of stalling.sockets) socket.destroy()
+  })
+
+  test('a stream is not sent to the server that it came in at', async () => {
+    const other = await startTestListener()
+    const { pushes, publish } = await pushing(systemClock, [other.port])
+    publish()
+    await pushes.add('show', { url: `rtmp://localhost:${other.port}/live`, key: KEY })
+    const { trouble } = await untilState(pushes, ({ state }) => state === 'backing-off')
+    expect(trouble).toBe('the address is one of this server’s own')
+    expect(other.sessions()).toEqual([])
+    await other.close()
   })
 
   test('targets outlive a restart, in a file of the owner’s alone', async () => {
