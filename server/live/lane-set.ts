@@ -26,6 +26,8 @@ interface Encoded {
   readonly follower: VideoFollower
   /** Of its frames. */
   readonly timescale: number
+  /** The first segment that it may have a part in. */
+  readonly fromSequence: number
 }
 
 const LEAD_IN_MS = 200
@@ -37,10 +39,13 @@ export class LaneSet {
   readonly #gate: PartGate
   readonly #tracks = new Map<number, Follower>()
   readonly #rungs = new Map<RenditionId, Encoded | undefined>()
+  /** Rungs that were given up in this publish. */
+  readonly #gone = new Set<RenditionId>()
   #lead: Lane | undefined
   #inits = 0
   #anchor: { readonly offsetMs: number; readonly startMs: number } | undefined
   #lastCut: Cut | undefined
+  #leadMs = 0
 
   constructor(options: LaneSetOptions) {
     this.#options = options
@@ -87,8 +92,11 @@ export class LaneSet {
   /** What a ladder will make; rungs of before that are not among them have stopped for good. */
   announce(rungs: readonly Rung[]): void {
     const { window } = this.#options
-    for (const id of this.#rungs.keys()) {
+    for (const [id, encoded] of this.#rungs) {
       if (rungs.some((rung) => rung.id === id)) continue
+      this.#gone.add(id)
+      encoded?.follower.restart()
+      encoded?.follower.lane.finish(this.#leadMs)
       this.#rungs.delete(id)
       this.#gate.forget(id)
       window.apply({ kind: 'retire', rendition: id })
@@ -107,13 +115,17 @@ export class LaneSet {
     if (known) {
       known.restart()
       known.lane.setInit(this.#init(id, track, VIDEO_TIMESCALE))
-      this.#rungs.set(id, { follower: known, timescale })
+      this.#rungs.set(id, { follower: known, timescale, fromSequence: 0 })
       return
     }
     const lane = this.#makeLane(id, track, VIDEO_TIMESCALE, undefined)
     const follower = new VideoFollower(lane, (endMs) => this.#gate.reach(id, endMs))
-    this.#rungs.set(id, { follower, timescale })
-    this.#join(follower)
+    const last = this.#options.window.rendition(id)?.segments.at(-1)
+    const gone = this.#gone.delete(id)
+    // What was given up in the midst of a segment does not go on behind it: with a number left out nothing of it is listed.
+    const fromSequence = last && gone ? last.sequence + 2 : 0
+    this.#rungs.set(id, { follower, timescale, fromSequence })
+    this.#join(follower, fromSequence)
   }
 
   takeRung(id: RenditionId, { dts, pts, key, data }: Frame): void {
@@ -137,7 +149,9 @@ export class LaneSet {
   cut(cut: Cut): void {
     this.#lastCut = cut
     this.#lead?.cutNow(cut)
-    for (const { lane } of this.#followers) lane.cutLater(cut)
+    for (const { lane } of this.#tracks.values()) lane.cutLater(cut)
+    for (const rung of this.#rungs.values())
+      if (rung && cut.sequence >= rung.fromSequence) rung.follower.lane.cutLater(cut)
   }
 
   /**
@@ -153,6 +167,7 @@ export class LaneSet {
 
   /** The lead is here. */
   advance(leadMs: number): void {
+    this.#leadMs = leadMs
     for (const follower of this.#followers) follower.advance(leadMs)
   }
 
@@ -184,12 +199,15 @@ export class LaneSet {
     this.#follow(track, new AudioFollower(lane, grid, clock, silentFrame(track)))
   }
 
-  /** A rung whose encoder is there only now begins in the segment that is open. */
-  #join(follower: Follower): void {
+  /** A rung whose encoder is there only now begins in the segment that is open, and not with what was before. */
+  #join(follower: Follower, fromSequence: number): void {
     const { window } = this.#options
     const cut = this.#lastCut
-    if (this.#anchor) follower.anchor(this.#anchor.offsetMs, this.#anchor.startMs)
-    if (!cut) return
+    if (this.#anchor) {
+      const { offsetMs, startMs } = this.#anchor
+      follower.anchor(offsetMs, Math.max(startMs, cut?.atMs ?? startMs))
+    }
+    if (!cut || cut.sequence < fromSequence) return
     const fresh = window.rendition(follower.lane.id)?.segments.length === 0
     if (fresh) this.#leadInOf(follower.lane, cut.sequence - 1, cut.atMs, cut.startedAt)
     follower.lane.cutNow(cut)

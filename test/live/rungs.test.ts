@@ -49,11 +49,13 @@ async function withLadder() {
 /** After each picture of the publisher the encoder's is `behind` pictures later. */
 async function send(
   ladder: Awaited<ReturnType<typeof withLadder>>,
-  { from = 0, to = 12_000, behind = 1 },
+  options: { from?: number; to?: number; behind?: number; first?: number } = {},
 ): Promise<void> {
+  const { from = 0, to = 12_000, behind = 1 } = options
+  const { first = from } = options
   const pictures = picturesOf(SMALL)
-  let next = pictures.findIndex(({ dts }) => dts >= from)
-  let seen = next
+  let next = pictures.findIndex(({ dts }) => dts >= first)
+  let seen = pictures.findIndex(({ dts }) => dts >= from)
   let begun = false
   await ladder.publisher.send(SOURCE, from, to, async (frame) => {
     if (frame.trackId !== videoOf(SOURCE).id) return
@@ -152,6 +154,31 @@ describe('a rung of a ladder', () => {
     ladder.sink().announce([])
     expect((await ladder.live.get('/live/main/index.m3u8')).text).not.toContain('v90')
     expect((await ladder.live.get('/live/main/v90-t1.m3u8')).status).toBe(404)
+  })
+
+  test('whose encoder is slow to begin starts with the segment that is open, not with what was before', async () => {
+    const ladder = await withLadder()
+    await ladder.publisher.send(SOURCE, 0, 3500)
+    // It was fed from the key frame before the last one.
+    await send(ladder, { from: 3500, first: 2000 })
+    const source = await ladder.live.media('video-t1.m3u8')
+    const rung = await ladder.live.media('v90-t1.m3u8')
+    expect(violationsOf(rung)).toEqual([])
+    const media = rung.segments.filter(({ gap }) => !gap)
+    expect(media.length).toBeGreaterThan(6)
+    for (const { sequence, startedAt } of media)
+      expect(startedAt).toBe(source.segments.find((one) => one.sequence === sequence)?.startedAt)
+  })
+
+  test('that is given up and made again within a segment begins with the next one', async () => {
+    const ladder = await withLadder()
+    await send(ladder, { to: 4400 })
+    ladder.sink().announce([])
+    ladder.sink().announce([RUNG])
+    await send(ladder, { from: 4400, first: 4000 })
+    const rung = await ladder.live.media('v90-t1.m3u8')
+    expect(violationsOf(rung)).toEqual([])
+    expect(rung.segments.at(-1)).toMatchObject({ sequence: 12, gap: false })
   })
 
   test('goes on in the next publish, behind a discontinuity as the source', async () => {
