@@ -35,6 +35,8 @@ export interface AnswerDeps {
 
 /** How long the first viewers of a stream that is about to start are held before they are told that it is not live. */
 export const START_WAIT_MS = 5000
+/** How long for a rung that was announced and has not begun; a player takes another level at once when it is told. */
+const RUNG_WAIT_MS = 1000
 /** How long a request waits for media that a new replica knows of and does not have yet. */
 const LATE_WAIT_MS = 10_000
 
@@ -100,11 +102,9 @@ class Answer {
       return failure('bad-request', directives.reason, keptFor(4 * name.target))
     let window = await this.#playableWindow(name.rendition)
     if (!window) return this.#notLive()
-    let rendition = window.rendition(name.rendition)
+    let rendition = await this.#begunRendition(window, name.rendition)
     if (!rendition || isGone(rendition) || !window.targets.includes(name.target))
       return failure('not-found', `stream ${this.#name} has no such playlist`)
-    if (rendition.segments.length === 0)
-      return failure('unavailable', `${name.rendition} of stream ${this.#name} has not begun`)
     const { blockUntil, skip } = directives.directives
     const target = Math.max(name.target, window.targetFloor)
     const isOver = (w: LiveWindow, r: Rendition) => w.ended || r.retired
@@ -232,17 +232,21 @@ class Answer {
 
   /** The window once it has something to play, of this rendition or of all; a stream that just connected gets a moment. */
   async #playableWindow(id?: string): Promise<LiveWindow | undefined> {
-    const hasBegun = (w: LiveWindow) => {
-      const rendition = id === undefined ? undefined : w.rendition(id)
-      return !rendition || rendition.retired || rendition.segments.length > 0
-    }
     const plays = (w: LiveWindow) => w.playable || (id !== undefined && w.plays(id))
-    const ready = (w: LiveWindow) => plays(w) && hasBegun(w)
     const window = this.#deps.find(this.#name)
-    if (!window || ready(window)) return window
-    await this.#until(window, START_WAIT_MS, ready)
+    if (!window || plays(window)) return window
+    await this.#until(window, START_WAIT_MS, plays)
     const now = this.#deps.find(this.#name)
     return now && plays(now) ? now : undefined
+  }
+
+  /** A rendition of a window that plays; a rung that begins gets a moment until there is enough of it to begin with. */
+  async #begunRendition(window: LiveWindow, id: string): Promise<Rendition | undefined> {
+    const plays = (w: LiveWindow) => w.plays(id) || w.rendition(id)?.retired !== false
+    const isRung = (window.rendition(id)?.bitsPerSecond ?? 0) > 0
+    if (isRung && !plays(window)) await this.#until(window, RUNG_WAIT_MS, plays)
+    const rendition = window.rendition(id)
+    return rendition && rendition.segments.length > 0 ? rendition : undefined
   }
 
   /** True when `ready` came to hold in time. Throws when the viewer left. */

@@ -23,8 +23,11 @@ export function writeLivePlaylists(window: LiveWindow, span: PlaylistSpan): stri
   const video = offered.filter((rendition) => rendition.facts.kind === 'video')
   const leads = video.length > 0 ? video : audio.slice(0, 1)
   const beside = video.length > 0 ? audio : []
-  // A rung that has not begun has as many pictures as what it is made of.
+  // A rung has each picture of what it is made of; measured by itself it would be 29.97 of 30, and hls.js does not go from
+  // one rate to another.
   const rate = video[0] && measured.get(video[0].id)?.frameRate
+  const rateOf = ({ id, bitsPerSecond }: Rendition) =>
+    bitsPerSecond > 0 ? rate : measured.get(id)?.frameRate
   const uriOf = (rendition: Rendition) =>
     mediaPlaylistUri({ span, rendition: rendition.id, target })
   return writeMultivariant({
@@ -44,8 +47,7 @@ export function writeLivePlaylists(window: LiveWindow, span: PlaylistSpan): stri
         averageBandwidth: sum((facts) => facts.averageBandwidth),
         codecs: together.map((rendition) => rendition.facts.codecString),
         resolution: lead.facts.kind === 'video' ? lead.facts : undefined,
-        frameRate:
-          lead.facts.kind === 'video' ? (measured.get(lead.id)?.frameRate ?? rate) : undefined,
+        frameRate: lead.facts.kind === 'video' ? rateOf(lead) : undefined,
         audio: beside.length > 0 ? GROUP : undefined,
       }
     }),

@@ -41,11 +41,12 @@ export class PartGate {
     this.#release()
   }
 
-  /** A rung is complete up to here; from the first time on it is waited for. */
+  /** A rung is complete up to here. It is waited for from when it first is where it must be: nobody waits for one that begins. */
   reach(id: RenditionId, endMs: number): void {
-    this.#reached.set(id, endMs)
     const needed = this.#queue[0]?.neededMs ?? this.#neededMs
     if (endMs >= needed) this.#late.delete(id)
+    else if (!this.#reached.has(id)) this.#late.add(id)
+    this.#reached.set(id, endMs)
     this.#release()
   }
 

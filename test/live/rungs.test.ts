@@ -6,7 +6,7 @@ import { factsOf } from '../../server/live/lane-tracks.ts'
 import type { Rung, RungSink } from '../../server/live/rung.ts'
 import { changeViolations, violationsOf } from '../support/hls-conformance.ts'
 import { type LiveMedia, makeLiveMedia } from '../support/live-media.ts'
-import { answered, LiveFixture } from './live-fixture.ts'
+import { answered, LiveFixture, readMedia } from './live-fixture.ts'
 
 const SOURCE = await makeLiveMedia({ seconds: 12, gop: 30 })
 const SMALL = await makeLiveMedia({ seconds: 12, gop: 30, size: '160x90' })
@@ -77,10 +77,48 @@ describe('a rung of a ladder', () => {
     const master = readPlaylist((await live.get('/live/main/index.m3u8')).text)
     if (master.kind !== 'multivariant') throw new Error('not a master')
     expect(master.variants.map(({ uri }) => uri)).toEqual(['video-t12.m3u8', 'v90-t12.m3u8'])
+  })
+
+  test('that has not begun sends players to another after a second, and the source waits for nothing', async () => {
+    const { live, publisher } = await withLadder()
+    await publisher.send(SOURCE, 0, 2000)
     const waiting = live.get('/live/main/v90-t12.m3u8')
     expect(await answered(waiting)).toBeUndefined()
-    await live.clock.advance(6000)
-    expect((await waiting).status).toBe(503)
+    expect((await live.media('video-t12.m3u8')).segments.length).toBeGreaterThan(1)
+    await live.clock.advance(1100)
+    const answer = await waiting
+    expect(answer.status).toBe(404)
+    expect(answer.headers['cache-control']).toBe('no-store')
+  })
+
+  test('that begins has its first playlist when there is enough of it to begin with', async () => {
+    const ladder = await withLadder()
+    await ladder.publisher.send(SOURCE, 0, 1900)
+    const waiting = ladder.live.get('/live/main/v90-t12.m3u8')
+    const pictures = picturesOf(SMALL)
+    const early: boolean[] = []
+    ladder.sink().onTrack('v90', TRACK)
+    await ladder.publisher.send(SOURCE, 1900, 2850, async ({ trackId, dts }) => {
+      const picture = pictures.find((one) => one.dts === dts)
+      if (trackId !== videoOf(SOURCE).id || !picture) return
+      ladder.sink().onFrame('v90', picture)
+      if (dts < 2500) early.push((await answered(waiting)) !== undefined)
+    })
+    expect(early.length).toBeGreaterThan(10)
+    expect(early).not.toContain(true)
+    const parts = readMedia(await waiting).segments.flatMap((segment) => segment.parts)
+    expect(parts.filter((part) => !part.gap).length).toBeGreaterThan(3)
+  })
+
+  test('that begins behind the source is not waited for until it has caught up', async () => {
+    const ladder = await withLadder()
+    await ladder.publisher.send(SOURCE, 0, 3500)
+    ladder.sink().onTrack('v90', TRACK)
+    for (const picture of picturesOf(SMALL).filter(({ dts }) => dts >= 3000 && dts < 3100))
+      ladder.sink().onFrame('v90', picture)
+    await ladder.publisher.send(SOURCE, 3500, 3700)
+    const parts = (await ladder.live.media('video-t1.m3u8')).segments.at(-1)?.parts
+    expect(parts?.length).toBe(3)
   })
 
   test('begins and ends its segments where the source does, under the same numbers', async () => {
