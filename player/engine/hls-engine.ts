@@ -19,6 +19,9 @@ const CLOCK_LIMIT_SECONDS = 60
 const FIRST_SECONDS = 1
 const MOST_SECONDS = 600
 
+/** A network is taken to carry the first rendition until it was measured; no more than this. */
+const START_BITS_MOST = 12_000_000
+
 const GONE = new Set([400, 401, 403, 404, 410])
 
 /** Playlists and parts of a live stream are worth asking for again for as long as somebody watches. */
@@ -37,12 +40,12 @@ const CONFIG: Partial<HlsConfig> = {
   liveSyncOnStallIncrease: 0,
   liveDurationInfinity: true,
   backBufferLength: 60,
-  startLevel: -1,
+  // `startLevel` stays unset: -1 tries the network with a segment of the smallest level first, which costs a playlist and a
+  // segment before the first picture. Unset it is the first one listed, which is the publisher's own.
+  abrEwmaDefaultEstimateMax: START_BITS_MOST,
   startFragPrefetch: true,
   // What comes after the first picture would only take network and processor from it.
   maxMaxBufferLength: FIRST_SECONDS,
-  abrEwmaDefaultEstimate: 2_000_000,
-  capLevelToPlayerSize: true,
   playlistLoadPolicy: { default: patient(30) },
 }
 
@@ -126,7 +129,9 @@ class HlsEngine implements Engine {
     hls.on(Events.ERROR, (_, data) => {
       if (data.details === ErrorDetails.BUFFER_STALLED_ERROR)
         this.#penalty = penaltyAfterStall(this.#penalty)
-      if (!data.fatal && !playlistIsGone(data, player)) return
+      // A level that is gone is left for another one.
+      const gone = hls.levels.length < 2 && playlistIsGone(data, player)
+      if (!data.fatal && !gone) return
       const failure = failureOfHls(data, player)
       const repairable = data.type === ErrorTypes.MEDIA_ERROR && failure.kind !== 'unsupported'
       this.#repairOrFail(repairable, failure)
@@ -170,6 +175,8 @@ class HlsEngine implements Engine {
     // A stream that ended is not followed any more: what is left plays at its own speed.
     if (this.#known) this.#setRate(1)
     this.#known = details.live
+    // A live picture has half a second in hand: a change of level for the size of the player is not worth a halt.
+    this.#hls.config.capLevelToPlayerSize = !details.live
     this.#options.onEvent({ kind: 'live', live: details.live })
   }
 

@@ -44,6 +44,24 @@ describe('the player in a browser', () => {
     await page.context().close()
   }, 30_000)
 
+  it('begins a live stream with the rendition that is listed first, and asks for no other', async () => {
+    await goOnAir({ withRung: true })
+    server.asked.length = 0
+    const { page } = await openPage(`${server.url}/watch/live/main`)
+    await state(page, 'live')
+    expect(server.asked).toContain('/live/main/media.m3u8')
+    expect(server.asked).not.toContain('/live/main/rung.m3u8')
+    await page.context().close()
+  })
+
+  it('leaves a rendition that is gone for another one', async () => {
+    await goOnAir({ withRung: true })
+    server.answers.set('/live/main/media.m3u8', refusal(404, 'not-found', 'no such playlist'))
+    const { page } = await openPage(`${server.url}/watch/live/main`)
+    await state(page, 'live')
+    await page.context().close()
+  })
+
   it.each([
     [refusal(404, 'object-not-found', 'a.mp4'), 'There is no video at this address.', 'misspelt'],
     [refusal(415, 'media-unsupported', 'a.mp4: AVI is not read'), 'cannot be played', 'AVI is not'],
@@ -178,16 +196,22 @@ describe('the player in a browser', () => {
 })
 
 /** A live playlist made of the film: the same segments, no end. */
-async function goOnAir(): Promise<void> {
+async function goOnAir({ withRung = false } = {}): Promise<void> {
   const text = async (name: string) => (await fetch(`${server.url}/vod/film.mp4/${name}`)).text()
   const main = await text('index.m3u8')
+  const rung = main
+    .slice(main.indexOf('#EXT-X-STREAM-INF'))
+    .replace(/BANDWIDTH=\d+/, 'BANDWIDTH=20000')
+    .replace('media.m3u8', 'rung.m3u8')
   const media = (await text('media.m3u8'))
     .replace('#EXT-X-ENDLIST', '')
     .replace('#EXT-X-PLAYLIST-TYPE:VOD\n', '')
     .replaceAll(/URI="/g, 'URI="/vod/film.mp4/')
     .replaceAll(/^(?=s\d)/gm, '/vod/film.mp4/')
   server.answers.set('/live/main/media.m3u8', { status: 200, type: HLS, body: media })
-  server.answers.set('/live/main/index.m3u8', { status: 200, type: HLS, body: main })
+  server.answers.set('/live/main/rung.m3u8', { status: 200, type: HLS, body: media })
+  const body = withRung ? main + rung : main
+  server.answers.set('/live/main/index.m3u8', { status: 200, type: HLS, body })
 }
 
 function pageWith(body: string): string {
