@@ -203,7 +203,8 @@ function measured(live: LiveDescription | undefined): Partial<StreamReport> {
   }
 }
 
-function cutRevoked({ ingest }: Sources, name: string): void {
+/** Ends those who publish this name with a key that no longer holds. */
+export function cutRevoked({ ingest }: Pick<Sources, 'ingest'>, name: string): void {
   for (const { stream, publisher } of ingest?.registry.list() ?? []) {
     if (stream.name !== name || publisher.mayPublish()) continue
     stream.end('stopped')

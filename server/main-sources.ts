@@ -177,7 +177,7 @@ export async function openLocalSources(
     },
     pulls,
     inputs: () => [...inputs.map((one) => one.report()), ...pulls.report()],
-    ingest: { registry, live, keys: () => listStreamKeys(changes) },
+    ingest: { registry, live, keys: () => listStreamKeys(changes, clock.now()) },
     state: () => stateOf(control, changes.position.epoch),
     edgePositions,
     face: {

@@ -10,6 +10,7 @@ import {
 import { refuseSecondServer } from './config/find-ready.ts'
 import { lockData } from './config/lock-data.ts'
 import { notesOn } from './config/notes.ts'
+import { expireKeys } from './control/expire-keys.ts'
 import type { Distribution } from './distribution/types.ts'
 import type { Acknowledging } from './edge/acknowledge-applied.ts'
 import type { SessionInfo } from './ingest/session-state.ts'
@@ -21,7 +22,7 @@ import type { Log } from './lib/log.ts'
 import { portOf } from './lib/own-address.ts'
 import { Metrics } from './lib/metrics.ts'
 import { readableToken, systemRandom } from './lib/random.ts'
-import { appliedSeq, startControlRole } from './main-control.ts'
+import { appliedSeq, cutRevoked, startControlRole } from './main-control.ts'
 import { type Base, openLocalSources, openRemoteSources, type Sources } from './main-sources.ts'
 import { openResting } from './main-resting.ts'
 import { readVersion } from './main-version.ts'
@@ -94,6 +95,12 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
           })
         : await openLocalSources(base)
     closers.push(() => sources.close())
+    if (sources.changes) {
+      const { changes } = sources
+      const cut = (name: string) => cutRevoked(sources, name)
+      const expiring = expireKeys({ changes, clock, log, cutRevoked: cut })
+      closers.push(() => expiring[Symbol.dispose]())
+    }
 
     const listeners: Record<string, string> = {}
     let sessions: () => readonly SessionInfo[] = () => []

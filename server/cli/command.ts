@@ -20,7 +20,7 @@ export interface Arguments {
   readonly tags: readonly string[]
 }
 
-const VALUED = ['--data', '--config', '--distribution', '--examples', '--tag']
+const VALUED = ['--data', '--config', '--distribution', '--examples', '--tag', '--overlap']
 const BARE = ['--json', '--help', '--soft', '--dry-run', '--backup']
 
 /** Splits words from flags; `--` ends the flags. An unknown flag is a CommandFailure. */

@@ -5,6 +5,7 @@ import { loadConfig } from '../config/load-config.ts'
 import { notesOn } from '../config/notes.ts'
 import { describeError, hasCode } from '../lib/errors.ts'
 import { nearestWord } from '../lib/nearest-word.ts'
+import { parseSeconds } from '../lib/units.ts'
 import { type Arguments, CommandFailure, EXIT_CODES, readArguments, writeTable } from './command.ts'
 import { askControl } from './control-api.ts'
 
@@ -38,9 +39,9 @@ const ONE = { min: 1, max: 1 }
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   'key list': {
-    usage: '',
-    summary: 'stream keys, without the keys themselves',
-    words: NONE,
+    usage: '[NAME]',
+    summary: 'stream keys by their last characters, of all streams or one',
+    words: { min: 0, max: 1 },
     run: keyList,
   },
   'key create': {
@@ -48,6 +49,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'a new key for a stream; shown this once; --backup for a publisher that stands by',
     words: ONE,
     run: keyCreate,
+  },
+  'key rotate': {
+    usage: 'ID|NAME [--overlap 10m]',
+    summary: 'a new key in place of one, which holds for the overlap and no longer',
+    words: ONE,
+    run: keyRotate,
   },
   'key revoke': {
     usage: 'ID|NAME',
@@ -169,20 +176,27 @@ function given(env: CommandInput['env'], cwd: CommandInput['cwd']) {
   return { ...(env && { env }), ...(cwd !== undefined && { cwd }) }
 }
 
-async function keyList(context: Context): Promise<void> {
-  const answer = await context.ask('GET', '/keys')
+async function keyList(context: Context, [name]: readonly string[]): Promise<void> {
+  const answer = await context.ask(
+    'GET',
+    name === undefined ? '/keys' : `/streams/${encodeURIComponent(name)}/keys`,
+  )
   if (printedAsJson(context, answer)) return
   const keys = rowsOf(answer, 'keys')
   if (keys.length === 0) context.out('no stream keys; make one with: nearcast key create NAME\n')
   else
     context.out(
       writeTable([
-        ['ID', 'STREAM', 'CREATED', ''],
+        ['ID', 'STREAM', 'KEY', 'CREATED', ''],
         ...keys.map((key) => [
           textOf(key, 'id'),
           textOf(key, 'name'),
+          textOf(key, 'masked'),
           timeOf(key, 'createdAt'),
-          memberOf(key, 'backup') === true ? 'backup' : '',
+          [
+            ...(memberOf(key, 'backup') === true ? ['backup'] : []),
+            ...(memberOf(key, 'until') === undefined ? [] : [`until ${timeOf(key, 'until')}`]),
+          ].join(', '),
         ]),
       ]),
     )
@@ -193,7 +207,10 @@ async function keyCreate(context: Context, [name = '']: readonly string[]): Prom
     name,
     ...(context.args.flags.has('--backup') && { backup: true }),
   })
-  if (printedAsJson(context, answer)) return
+  if (!printedAsJson(context, answer)) showKey(context, answer)
+}
+
+function showKey(context: Context, answer: unknown): void {
   const rows = [
     ['Server', textOf(answer, 'server')],
     ['Stream key', textOf(answer, 'key')],
@@ -206,7 +223,27 @@ async function keyCreate(context: Context, [name = '']: readonly string[]): Prom
 const KEY_ONCE =
   'Keep the key: it is shown this once. From the next start on, DATA/ready.json has it while the server runs.\n'
 
+async function keyRotate(context: Context, [wanted = '']: readonly string[]): Promise<void> {
+  const given = context.args.flags.get('--overlap') ?? '0'
+  const overlapSeconds = parseSeconds(given)
+  if (overlapSeconds === undefined)
+    throw new CommandFailure('usage', `--overlap: expected a duration such as 10m, got ${given}`)
+  const { id } = await findKey(context, wanted)
+  const path = `/keys/${encodeURIComponent(id)}/rotate`
+  const answer = await context.ask('POST', path, { overlapSeconds })
+  if (printedAsJson(context, answer)) return
+  showKey(context, answer)
+  const until = overlapSeconds === 0 ? 'is revoked' : `holds until ${timeOf(answer, 'formerUntil')}`
+  context.out(`The former key ${id} ${until}.\n`)
+}
+
 async function keyRevoke(context: Context, [wanted = '']: readonly string[]): Promise<void> {
+  const { id, name } = await findKey(context, wanted)
+  await context.ask('DELETE', `/keys/${encodeURIComponent(id)}`)
+  context.out(`revoked ${id} of ${name}\n`)
+}
+
+async function findKey(context: Context, wanted: string): Promise<{ id: string; name: string }> {
   const keys = rowsOf(await context.ask('GET', '/keys'), 'keys')
   const named = keys.filter((key) => textOf(key, 'name') === wanted)
   const found =
@@ -220,9 +257,7 @@ async function keyRevoke(context: Context, [wanted = '']: readonly string[]): Pr
         : `no key has the id or stream name ${wanted}; see: nearcast key list`,
     )
   }
-  const id = textOf(found, 'id')
-  await context.ask('DELETE', `/keys/${encodeURIComponent(id)}`)
-  context.out(`revoked ${id} of ${textOf(found, 'name')}\n`)
+  return { id: textOf(found, 'id'), name: textOf(found, 'name') }
 }
 
 async function invalidate(context: Context, paths: readonly string[]): Promise<void> {

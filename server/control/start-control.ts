@@ -12,6 +12,7 @@ import { distributionRoutes } from './distribution-routes.ts'
 import { invalidationRoutes } from './invalidation-routes.ts'
 import { pushRoutes } from './push-routes.ts'
 import { recordingRoutes } from './recording-routes.ts'
+import { keyRoutes } from './key-routes.ts'
 import { openApiOf } from './openapi.ts'
 import type { ApiContext, Route } from './route.ts'
 import { serverRoutes } from './server-routes.ts'
@@ -40,6 +41,7 @@ export interface Control {
 export const apiRoutes: readonly Route[] = [
   ...serverRoutes,
   ...streamRoutes,
+  ...keyRoutes,
   ...pushRoutes,
   ...recordingRoutes,
   ...cacheRoutes,

@@ -26,6 +26,10 @@ export interface StreamKeyChange {
   readonly revoked: boolean
   /** Of a publisher that stands by for the one with another key of this name. */
   readonly backup?: boolean | undefined
+  /** It was replaced, and holds no longer than this; milliseconds since 1970. */
+  readonly until?: number | undefined
+  /** When it was made, where this change is not the one that made it. */
+  readonly createdAt?: number | undefined
 }
 export interface DistributionChange {
   readonly kind: 'distribution'

@@ -45,7 +45,9 @@ function hasBody(value: Readonly<Record<string, unknown>>): boolean {
         typeof value['name'] === 'string' &&
         typeof value['key'] === 'string' &&
         typeof value['revoked'] === 'boolean' &&
-        ['undefined', 'boolean'].includes(typeof value['backup'])
+        ['undefined', 'boolean'].includes(typeof value['backup']) &&
+        ['undefined', 'number'].includes(typeof value['until']) &&
+        ['undefined', 'number'].includes(typeof value['createdAt'])
       )
     case 'distribution':
       return isDistribution(value['distribution']) && typeof value['removed'] === 'boolean'

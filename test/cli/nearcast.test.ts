@@ -71,8 +71,15 @@ async function run(argv: readonly string[], env: Record<string, string> = {}, cw
 
 const KEYS = {
   keys: [
-    { id: '0f3a', name: 'main', createdAt: Date.UTC(2026, 0, 2, 3, 4, 5) },
-    { id: '9bc1', name: 'studio-two', backup: true, createdAt: Date.UTC(2026, 0, 3) },
+    { id: '0f3a', name: 'main', masked: '…wxyz', createdAt: Date.UTC(2026, 0, 2, 3, 4, 5) },
+    {
+      id: '9bc1',
+      name: 'studio-two',
+      masked: '…abcd',
+      backup: true,
+      createdAt: Date.UTC(2026, 0, 3),
+      until: Date.UTC(2026, 0, 4),
+    },
   ],
 }
 
@@ -81,7 +88,9 @@ describe('nearcast', () => {
     answers.set('GET /api/v1/keys', [200, KEYS])
     expect(await run(['key', 'list'])).toEqual({
       exit: 0,
-      out: 'ID    STREAM      CREATED\n0f3a  main        2026-01-02 03:04:05\n9bc1  studio-two  2026-01-03 00:00:00  backup\n',
+      out:
+        'ID    STREAM      KEY    CREATED\n0f3a  main        …wxyz  2026-01-02 03:04:05\n' +
+        '9bc1  studio-two  …abcd  2026-01-03 00:00:00  backup, until 2026-01-04 00:00:00\n',
       err: '',
     })
     expect(asked[0]?.token).toBe('Bearer the-token')
@@ -106,6 +115,27 @@ describe('nearcast', () => {
     expect(asked[0]?.body).toBe('{"name":"main"}')
     await run(['key', 'create', 'main', '--backup'])
     expect(asked[1]?.body).toBe('{"name":"main","backup":true}')
+  })
+
+  it('lists the keys of one stream', async () => {
+    answers.set('GET /api/v1/streams/main/keys', [200, { keys: KEYS.keys.slice(0, 1) }])
+    expect((await run(['key', 'list', 'main'])).out).toContain('…wxyz')
+  })
+
+  it('makes a key in place of another, which may hold for a while', async () => {
+    answers.set('GET /api/v1/keys', [200, KEYS])
+    const made = { id: '7', key: 'new', former: '0f3a', formerUntil: Date.UTC(2026, 0, 5) }
+    answers.set('POST /api/v1/keys/0f3a/rotate', [201, made])
+    const { exit, out } = await run(['key', 'rotate', 'main', '--overlap', '10m'])
+    expect(exit).toBe(0)
+    expect(asked.at(-1)?.body).toBe('{"overlapSeconds":600}')
+    expect(out).toContain('Stream key  new\n')
+    expect(out).toContain('The former key 0f3a holds until 2026-01-05 00:00:00.\n')
+    expect((await run(['key', 'rotate', '0f3a'])).out).toContain('0f3a is revoked.\n')
+    expect(await run(['key', 'rotate', 'main', '--overlap', 'soon'])).toMatchObject({
+      exit: 2,
+      err: 'nearcast: --overlap: expected a duration such as 10m, got soon\n',
+    })
   })
 
   it('revokes a key by id or by its stream’s name', async () => {
@@ -308,7 +338,7 @@ distributions:
     [['invalidate'], /Name paths, or tags/],
     [['invalidate', 'undo'], /usage: nearcast invalidate undo ID/],
     [['invalidat', '/a'], /did you mean invalidate\?/],
-    [['key'], /key: which one\? key list, key create, key revoke/],
+    [['key'], /key: which one\? key list, key create, key rotate, key revoke/],
     [['key', 'create'], /usage: nearcast key create NAME/],
     [['edges', 'more'], /usage: nearcast edges/],
     [['edges', '--colour'], /--colour: unknown flag/],

@@ -231,7 +231,7 @@ describe('streams and keys', () => {
     const listed = (await get('/keys')).body
     expect(listed).toMatchObject({
       keys: expect.arrayContaining([
-        { id, name: 'main', backup: true, createdAt: expect.any(Number) },
+        expect.objectContaining({ id, name: 'main', backup: true, createdAt: expect.any(Number) }),
       ]),
     })
     expect((await remove(`/keys/${id}`)).status).toBe(204)
@@ -247,6 +247,47 @@ describe('streams and keys', () => {
     expect(cut).toEqual([])
     expect(state.snapshot().streamKeys.size).toBe(0)
     expect((await remove(`/keys/${second}`)).status).toBe(404)
+  })
+
+  it('lists the keys of one stream by their last four characters', async () => {
+    const key = textOf(await post('/keys', { name: 'main' }), 'key')
+    await post('/keys', { name: 'other' })
+    expect((await get('/streams/main/keys')).body).toMatchObject({
+      keys: [{ name: 'main', masked: `…${key.slice(-4)}` }],
+    })
+    expect((await get('/streams/nobody/keys')).body).toEqual({ keys: [] })
+  })
+
+  it('makes a key in place of another, which is revoked at once', async () => {
+    const former = await post('/keys', { name: 'main', backup: true })
+    const id = textOf(former, 'id')
+    const made = await post(`/keys/${id}/rotate`, {})
+    expect(made).toMatchObject({ status: 201, body: { name: 'main', backup: true, former: id } })
+    expect(textOf(made, 'key')).not.toBe(textOf(former, 'key'))
+    expect(revoked).toEqual(['main'])
+    expect([...state.snapshot().streamKeys.keys()]).toEqual([textOf(made, 'key')])
+    expect(await post(`/keys/${id}/rotate`, {})).toMatchObject({ status: 404 })
+  })
+
+  it('lets a key that is replaced hold for the overlap, and no longer', async () => {
+    const former = textOf(await post('/keys', { name: 'main' }), 'id')
+    const made = textOf(await post(`/keys/${former}/rotate`, { overlapSeconds: 600 }), 'id')
+    expect(revoked).toEqual([])
+    expect((await get('/keys')).body).toMatchObject({
+      keys: [{ id: former, until: expect.any(Number) }, { id: made }],
+    })
+    expect(await post(`/keys/${former}/rotate`, {})).toMatchObject({
+      status: 409,
+      body: { code: 'conflict', message: `key ${former} was replaced already` },
+    })
+    lateMs = 601_000
+    expect((await get('/keys')).body).toMatchObject({ keys: [{ id: made }] })
+    expect(await remove(`/keys/${former}`)).toMatchObject({ status: 404 })
+  })
+
+  it.each([-1, 604_801, 'long'])('refuses an overlap of %j', async (overlapSeconds) => {
+    const id = textOf(await post('/keys', { name: 'main' }), 'id')
+    expect(await post(`/keys/${id}/rotate`, { overlapSeconds })).toMatchObject({ status: 400 })
   })
 
   it.each([{}, { name: 'a/b' }, { name: '' }, { name: 'x'.repeat(65) }, { name: 'a', more: 1 }])(
