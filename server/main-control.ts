@@ -151,6 +151,7 @@ function reportStreams(
       standingBy: standingBy.get(name),
       tracks: one ? tracksOf(one.stream) : [],
       ...measured(live),
+      health: ingest.health.of(name),
       viewers: (live?.viewers ?? 0) + players(name) + (workers?.viewers(name) ?? 0),
     }
   })

@@ -23,6 +23,8 @@ import type { Metrics } from './lib/metrics.ts'
 import { type Random, readableToken } from './lib/random.ts'
 import { createLivePackager, type LivePackager } from './live/packager.ts'
 import type { RecordingEvent } from './live/archives.ts'
+import { type HealthWatch, watchHealth } from './live/health.ts'
+import { measureHealth } from './live/health-metrics.ts'
 import type { Recordings } from './live/recordings.ts'
 import { createLiveReplicas } from './live/replicas.ts'
 import { openOrigins } from './main-origins.ts'
@@ -60,6 +62,7 @@ export interface Sources {
     readonly registry: StreamRegistry
     readonly live: LivePackager
     readonly keys: () => readonly StreamKey[]
+    readonly health: HealthWatch
   }
   readonly changes?: ChangeLog
   readonly vod?: VodOrigin
@@ -118,6 +121,8 @@ export async function openLocalSources(
 
   const edgePositions = new EdgePositions(clock)
   const registry = new StreamRegistry(clock, random)
+  const health = watchHealth(registry, clock)
+  measureHealth(base.metrics, health)
   const { archives, recordings } = await openRecording({
     ...base,
     ...told,
@@ -177,7 +182,7 @@ export async function openLocalSources(
     },
     pulls,
     inputs: () => [...inputs.map((one) => one.report()), ...pulls.report()],
-    ingest: { registry, live, keys: () => listStreamKeys(changes, clock.now()) },
+    ingest: { registry, live, health, keys: () => listStreamKeys(changes, clock.now()) },
     state: () => stateOf(control, changes.position.epoch),
     edgePositions,
     face: {
@@ -190,6 +195,7 @@ export async function openLocalSources(
     save: () => live.save(),
     close: async () => {
       for (const one of inputs) one.close()
+      health.close()
       pulls.close()
       pushes.close()
       recordings.close()

@@ -8,6 +8,26 @@ export interface TrackReport {
   readonly channels?: number | undefined
 }
 
+/** How a publisher's frames arrive, and what would make it better. All but the advice is measured and may be unknown. */
+export interface StreamHealthReport {
+  /** `good`: no advice; `fair`: hints; `poor`: viewers see or hear it. */
+  readonly condition: 'good' | 'fair' | 'poor'
+  readonly advice: readonly {
+    readonly code: string
+    readonly weight: 'problem' | 'hint'
+    readonly sentence: string
+  }[]
+  readonly bitsPerSecond?: number | undefined
+  readonly framesPerSecond?: number | undefined
+  readonly keyIntervalSeconds?: number | undefined
+  readonly bFrames?: boolean | undefined
+  readonly driftMs?: number | undefined
+  readonly gaps: number
+  readonly missingFrames: number
+  readonly jitterMs?: number | undefined
+  readonly lagMs?: number | undefined
+}
+
 /** A live stream as the operator sees it; what is not measured is left out. */
 export interface StreamReport {
   readonly name: string
@@ -33,6 +53,8 @@ export interface StreamReport {
   readonly viewers?: number | undefined
   readonly segments?: number | undefined
   readonly parts?: number | undefined
+  /** While a publisher is on air. */
+  readonly health?: StreamHealthReport | undefined
 }
 
 /** Totals since the start. */

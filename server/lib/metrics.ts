@@ -78,6 +78,25 @@ export class Metrics {
     })
   }
 
+  /** A value for each of several things, read when scraped; of this process alone. */
+  gaugeOf(
+    name: string,
+    help: string,
+    label: string,
+    read: () => Iterable<readonly [value: string, amount: number]>,
+  ): void {
+    new Gauge({
+      name,
+      help,
+      labelNames: [label],
+      registers: [this.#registry],
+      collect() {
+        this.reset()
+        for (const [value, amount] of read()) this.set({ [label]: value }, amount)
+      },
+    })
+  }
+
   /** Prometheus text exposition format. */
   text(): Promise<string> {
     for (const { name, help, kind } of this.#foreign()) {
