@@ -3,6 +3,7 @@ import { findProjectRoot } from './config/defaults.ts'
 import type { Config } from './config/config.ts'
 import { exportConfig } from './config/export-config.ts'
 import type { ChangeLog, ChangePosition } from './control/change-log.ts'
+import type { EventFeed } from './control/event-feed.ts'
 import { followerLog } from './control/follower-log.ts'
 import type { EdgeReport, HealthReport, StreamReport } from './control/services.ts'
 import { type Control, startControl } from './control/start-control.ts'
@@ -24,6 +25,7 @@ export interface ControlRole extends Base {
   readonly token: string
   readonly health: () => HealthReport
   readonly sessions: () => readonly SessionInfo[]
+  readonly events?: EventFeed | undefined
   /** The processes that answer viewers in place of this one. */
   readonly workers?: Workers | undefined
 }

@@ -10,7 +10,9 @@ import {
 import { refuseSecondServer } from './config/find-ready.ts'
 import { lockData } from './config/lock-data.ts'
 import { notesOn } from './config/notes.ts'
+import { EventFeed } from './control/event-feed.ts'
 import { expireKeys } from './control/expire-keys.ts'
+import { startWebhooks } from './control/webhooks.ts'
 import type { Distribution } from './distribution/types.ts'
 import type { Acknowledging } from './edge/acknowledge-applied.ts'
 import type { SessionInfo } from './ingest/session-state.ts'
@@ -23,6 +25,7 @@ import { portOf } from './lib/own-address.ts'
 import { Metrics } from './lib/metrics.ts'
 import { readableToken, systemRandom } from './lib/random.ts'
 import { appliedSeq, cutRevoked, startControlRole } from './main-control.ts'
+import { tellEvents, tellRecording } from './main-events.ts'
 import { type Base, openLocalSources, openRemoteSources, type Sources } from './main-sources.ts'
 import { openResting } from './main-resting.ts'
 import { readVersion } from './main-version.ts'
@@ -84,6 +87,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
     await Promise.all(doors.splice(0).map(close))
     for (const one of closers.splice(0).reverse()) await close(one)
   }
+  const feed = new EventFeed(clock, random)
   let workers: Workers | undefined
   let telling: Acknowledging | undefined
   try {
@@ -93,13 +97,21 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
             if (workers) void workers.settled(seq).then(() => telling?.changed())
             else telling?.changed()
           })
-        : await openLocalSources(base)
+        : await openLocalSources(base, { onRecording: (event) => tellRecording(feed, event) })
     closers.push(() => sources.close())
     if (sources.changes) {
       const { changes } = sources
       const cut = (name: string) => cutRevoked(sources, name)
       const expiring = expireKeys({ changes, clock, log, cutRevoked: cut })
       closers.push(() => expiring[Symbol.dispose]())
+    }
+    if (sources.ingest) {
+      const telling = tellEvents(feed, { ...sources.ingest, clock })
+      const hooks = startWebhooks({ ...base, feed, hooks: config.hooks })
+      closers.push(() => {
+        telling[Symbol.dispose]()
+        hooks[Symbol.dispose]()
+      })
     }
 
     const listeners: Record<string, string> = {}
@@ -157,6 +169,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
       sources,
       sessions,
       workers,
+      events: sources.ingest && feed,
       token: secrets.adminToken,
       health: () => ({
         status: draining ? 'draining' : 'ready',

@@ -23,11 +23,18 @@ export function exportConfig(
     parent,
     redis,
     live,
+    hooks,
     ...rest
   } = config
   return {
     ...rest,
     live: { ...live, record: live.record ?? 'off' },
+    // Of many receivers the path is a secret.
+    hooks: hooks.map(({ url, events }) => ({
+      url: `${new URL(url).origin}/${HIDDEN}`,
+      events,
+      secret: HIDDEN,
+    })),
     ...(parent && { parent: { url: withoutPassword(parent.url), token: HIDDEN } }),
     ...(redis && { redis: { url: withoutPassword(redis.url) } }),
     origins: Object.fromEntries(

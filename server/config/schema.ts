@@ -156,6 +156,32 @@ export const settingsSchema = z.strictObject({
       expected: 'a list of streams, each with a name and a url',
     })
     .default([]),
+  hooks: z
+    .array(
+      z.strictObject({
+        url: url(/^https?:/i, 'an http:// or https:// address', 'Where events are posted.'),
+        events: z
+          .array(z.enum(['publish', 'unpublish', 'record', 'error']))
+          .min(1)
+          .max(4)
+          .meta({
+            description: 'Which events; `record` is the start and the end of a recording.',
+            expected: 'a list of publish, unpublish, record and error',
+          })
+          .default(['publish', 'unpublish', 'record', 'error']),
+        secret: pattern(/^[\x21-\x7e]{8,256}$/, {
+          description: 'What posts are signed with (HMAC-SHA256); see `docs/HOOKS.md`.',
+          expected: '8 to 256 visible characters, better 32',
+          secret: true,
+        }),
+      }),
+    )
+    .max(16)
+    .meta({
+      description: 'Servers that are told what happens to streams, by signed posts.',
+      expected: 'a list of hooks, each with a url and a secret',
+    })
+    .default([]),
   control: z
     .strictObject({
       host: host('Address of console, API and metrics.', '127.0.0.1'),

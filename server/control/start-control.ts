@@ -9,12 +9,14 @@ import type { Metrics } from '../lib/metrics.ts'
 import { cacheRoutes } from './cache-routes.ts'
 import { readConsoleFiles } from './console-files.ts'
 import { distributionRoutes } from './distribution-routes.ts'
+import type { EventFeed } from './event-feed.ts'
 import { invalidationRoutes } from './invalidation-routes.ts'
 import { pushRoutes } from './push-routes.ts'
 import { recordingRoutes } from './recording-routes.ts'
 import { keyRoutes } from './key-routes.ts'
 import { openApiOf } from './openapi.ts'
 import type { ApiContext, Route } from './route.ts'
+import { serveEvents } from './serve-events.ts'
 import { serverRoutes } from './server-routes.ts'
 import { streamRoutes } from './stream-routes.ts'
 
@@ -29,6 +31,8 @@ export interface ControlDeps extends ApiContext {
   /** Folder of the built console. */
   readonly consoleFolder: string
   readonly metrics: Metrics
+  /** What happens to streams; undefined where nobody publishes: in an edge. */
+  readonly events?: EventFeed | undefined
 }
 
 export interface Control {
@@ -73,6 +77,9 @@ export async function startControl(deps: ControlDeps): Promise<Control> {
   app.get('/api/openapi.json', (_, response) => {
     response.json(openApiOf(apiRoutes, deps.version))
   })
+  const closing = new AbortController()
+  if (deps.events)
+    app.get('/api/v1/events', tokenCheck(deps.token), serveEvents(deps.events, closing.signal))
   app.use('/api/v1', tokenCheck(deps.token), apiRouter(deps))
   await addConsole(app, deps.consoleFolder)
   app.use((request: Request) => {
@@ -88,6 +95,7 @@ export async function startControl(deps: ControlDeps): Promise<Control> {
   return {
     port,
     close: async () => {
+      closing.abort()
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeIdleConnections()
       using _ = deps.clock.after(CLOSE_GRACE_MS, () => server.closeAllConnections())

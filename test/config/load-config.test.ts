@@ -237,6 +237,15 @@ describe('the configuration', () => {
     expect(Object.isFrozen(config.origins['app'])).toBe(true)
   })
 
+  it('is exported without the secrets and paths of hooks, and says that they are missing', () => {
+    const hooks = "hooks: [{ url: 'https://example.com/T0KEN?x=T0KEN', secret: T0KEN-of-ours }]"
+    const exported = JSON.stringify(exportConfig(load(hooks)))
+    expect(exported).not.toContain('T0KEN')
+    const again = load(exported)
+    expect(again.hooks[0]?.events).toEqual(['publish', 'unpublish', 'record', 'error'])
+    expect(notesOn(again).join()).toContain('hooks.0.secret: (hidden)')
+  })
+
   it('is exported so that it can be read again, without its secrets', () => {
     const config = load(EXAMPLE)
     const { data, origins, ...exported } = JSON.parse(JSON.stringify(exportConfig(config)))

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type ChangeLog, openChangeLog } from '../../server/control/change-log.ts'
+import { EventFeed } from '../../server/control/event-feed.ts'
 import { followerLog } from '../../server/control/follower-log.ts'
 import type {
   ControlServices,
@@ -573,6 +574,21 @@ describe('the rest of the API', () => {
     )
     const ids = JSON.stringify(body).match(/"operationId":"\w+"/g) ?? []
     expect(new Set(ids).size).toBe(apiRoutes.length)
+  })
+
+  it('tells who has the token what happens, and lets go when it closes', async () => {
+    const feed = new EventFeed(systemClock, systemRandom)
+    const telling = await startControl({ ...deps, events: feed })
+    const url = `http://127.0.0.1:${telling.port}/api/v1/events`
+    expect((await fetch(url)).status).toBe(401)
+    const response = await fetch(url, { headers: { authorization: `Bearer ${TOKEN}` } })
+    expect(response.headers.get('content-type')).toContain('text/event-stream')
+    feed.tell({ kind: 'publish', stream: 'main' })
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader()
+    const text = (await reader?.read())?.value ?? ''
+    expect(text).toMatch(/^id: \w+-1\nevent: publish\ndata: \{.*"stream":"main"\}\n\n$/)
+    await telling.close()
+    expect((await reader?.read())?.done).toBe(true)
   })
 
   it('tells probes and Prometheus how it is without a token', async () => {
