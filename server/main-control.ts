@@ -154,6 +154,7 @@ function reportStreams(
       tracks: one ? tracksOf(one.stream) : [],
       ...measured(live),
       health: ingest.health.of(name),
+      ladder: ingest.ladders.report(name),
       viewers: (live?.viewers ?? 0) + players(name) + (workers?.viewers(name) ?? 0),
     }
   })

@@ -32,6 +32,7 @@ import { openRecording } from './main-recording.ts'
 import type { OriginFaceDeps } from './origin/origin-face.ts'
 import { createPagesOrigin } from './pages/pages-origin.ts'
 import { StreamRegistry } from './stream/registry.ts'
+import { createLadders, type Ladders } from './transcode/ladders.ts'
 import { createPictureMaker } from './transcode/pictures.ts'
 import { openPulls, type Pulls } from './transcode/pull.ts'
 import { openSrtListener } from './transcode/srt-listener.ts'
@@ -61,6 +62,7 @@ export interface Sources {
   readonly ingest?: {
     readonly registry: StreamRegistry
     readonly live: LivePackager
+    readonly ladders: Ladders
     readonly keys: () => readonly StreamKey[]
     readonly health: HealthWatch
   }
@@ -130,6 +132,12 @@ export async function openLocalSources(
     onRemoved: (key) => forgetBelow(`/vod/${key}/*`, changes, base),
   })
   const pulls = openPulls(config.pulls, { ...base, registry, ffmpeg: { path: config.ffmpeg } })
+  const ladders = createLadders({
+    ...base,
+    ffmpeg: { path: config.ffmpeg },
+    folder: join(config.data, 'ladder'),
+    wish: config.role === 'control' ? 'off' : config.live.ladder,
+  })
   const live = await createLivePackager({
     ...base,
     registry,
@@ -147,6 +155,7 @@ export async function openLocalSources(
     makePicture: createPictureMaker({ ...base, ffmpeg: { path: config.ffmpeg } }),
     stateDir: join(config.data, 'live'),
     archives,
+    startLadder: (stream, sink) => ladders.start(stream, sink),
   })
   let ownPorts: () => ReadonlySet<number> = () => new Set()
   const pushes = await openPushes({
@@ -182,7 +191,7 @@ export async function openLocalSources(
     },
     pulls,
     inputs: () => [...inputs.map((one) => one.report()), ...pulls.report()],
-    ingest: { registry, live, health, keys: () => listStreamKeys(changes, clock.now()) },
+    ingest: { registry, live, ladders, health, keys: () => listStreamKeys(changes, clock.now()) },
     state: () => stateOf(control, changes.position.epoch),
     edgePositions,
     face: {
@@ -200,6 +209,7 @@ export async function openLocalSources(
       pushes.close()
       recordings.close()
       live.close()
+      await ladders.close()
       subscription[Symbol.dispose]()
       await changes.close()
       await configured.close()

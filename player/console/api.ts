@@ -38,6 +38,11 @@ export interface Stream {
   readonly framesPerSecond?: number
   readonly keyIntervalSeconds?: number
   readonly viewers?: number
+  readonly ladder?: {
+    readonly state: 'starting' | 'on' | 'reduced' | 'off'
+    readonly reason?: string
+    readonly rungs: readonly { readonly width: number; readonly height: number }[]
+  }
 }
 export interface Recording {
   readonly stream: string

@@ -87,6 +87,7 @@ function factsOf(stream: Stream, at: number): HTMLElement[] {
     ['Key frames', gop === undefined ? undefined : `every ${count(gop)} s`],
     ['On air', stream.onBackup ? 'the backup' : undefined],
     ['Standing by', stream.standingBy],
+    ['Smaller pictures', rungsOf(stream)],
     ['Viewers', viewers === undefined ? undefined : `about ${count(viewers)}`],
     ['Live for', duration((at - stream.startedAt) / 1000)],
   ]
@@ -95,8 +96,21 @@ function factsOf(stream: Stream, at: number): HTMLElement[] {
   )
 }
 
-function hintOf({ keyIntervalSeconds: gop }: Stream): string {
-  return gop !== undefined && gop > LONG_KEY_INTERVAL_SECONDS
-    ? `A key frame only every ${count(gop)} s: set “Keyframe Interval” to 1 s in OBS (Output, Advanced) for less delay.`
-    : ''
+function rungsOf({ ladder }: Stream): string | undefined {
+  if (!ladder || ladder.state === 'starting') return undefined
+  const sizes = ladder.rungs.map(({ width, height }) => `${width}×${height}`)
+  return sizes.length === 0 ? 'none' : sizes.join(', ')
+}
+
+function hintOf({ keyIntervalSeconds: gop, ladder }: Stream): string {
+  const hints: string[] = []
+  if (gop !== undefined && gop > LONG_KEY_INTERVAL_SECONDS)
+    hints.push(
+      `A key frame only every ${count(gop)} s: set “Keyframe Interval” to 1 s in OBS (Output, Advanced) for less delay.`,
+    )
+  if (ladder?.reason !== undefined)
+    hints.push(
+      `${ladder.rungs.length === 0 ? 'No' : 'Not all'} smaller pictures: ${ladder.reason}.`,
+    )
+  return hints.join(' ')
 }

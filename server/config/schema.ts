@@ -7,6 +7,7 @@ import {
   port,
   seconds,
   text,
+  whole,
   workers,
 } from '../distribution/option.ts'
 import { distributionSchema, idSchema, originSchema } from '../distribution/schema.ts'
@@ -35,6 +36,15 @@ const streamName = (description: string) =>
     description,
     expected: 'a stream name of letters, digits, - and _ (at most 64)',
   })
+
+const rung = z.strictObject({
+  height: whole(16, 4320, {
+    description: 'Lines of its shorter side; not listed for sources that have no more.',
+  }),
+  bitsPerSecond: whole(50_000, 200_000_000, {
+    description: 'At most; by its lines unless given.',
+  }).optional(),
+})
 
 /** Everything that `nearcast.yaml` may say: one row an option. The docs and the JSON Schema are made from it. */
 export const settingsSchema = z.strictObject({
@@ -250,9 +260,14 @@ export const settingsSchema = z.strictObject({
         description:
           'After so long without a frame a slate (“We’ll be right back”) fills the gap until the publisher is back; 0 shows none.',
       }).prefault('3s'),
-      ladder: choice(['auto', 'off'], {
-        description: 'Smaller renditions beside the source. Not in this version.',
-      }).default('auto'),
+      ladder: z
+        .union([z.enum(['auto', 'off']), z.array(rung).min(1).max(8)])
+        .meta({
+          description:
+            'Smaller renditions beside the source, made by ffmpeg of H.264. `auto`: 720, 480 and 360 lines as far as they are at most 0.8 of the source, where a trial encode and idle processors say that the machine has room; a list is tried whatever the machine has. What it cannot keep up with is given up, the largest first.',
+          expected: 'auto, off or a list such as [{ height: 480 }]',
+        })
+        .default('off'),
       record: pattern(/^[a-z0-9][a-z0-9_-]{0,63}$/i, {
         description:
           'Origin that live streams are recorded to, below `recordings/NAME/`; `off` records nothing.',

@@ -55,6 +55,23 @@ export interface StreamReport {
   readonly parts?: number | undefined
   /** While a publisher is on air. */
   readonly health?: StreamHealthReport | undefined
+  readonly ladder?: LadderState | undefined
+}
+
+/** The smaller renditions of a stream: how they are doing, and why there are not more. */
+export interface LadderState {
+  readonly state: 'starting' | 'on' | 'reduced' | 'off'
+  readonly reason?: string | undefined
+  readonly encoder?: string | undefined
+  readonly rungs: readonly {
+    readonly id: string
+    readonly width: number
+    readonly height: number
+    readonly bitsPerSecond: number
+    /** From a picture's coming to its leaving the encoder. */
+    readonly delayMs?: number | undefined
+  }[]
+  readonly restarts: number
 }
 
 /** Totals since the start. */

@@ -13,7 +13,7 @@ export function probeFfmpeg(
   options: FfmpegOptions,
 ): Promise<{ encoders: readonly string[] } | undefined> {
   return new Promise((resolve) => {
-    command(options).getAvailableEncoders((error, encoders) => {
+    newCommand(options).getAvailableEncoders((error, encoders) => {
       resolve(error ? undefined : { encoders: Object.keys(encoders) })
     })
   })
@@ -68,7 +68,7 @@ export function startDemoPublisher(
 }
 
 function demoCommand(url: string, options: FfmpegOptions): ffmpeg.FfmpegCommand {
-  return command(options)
+  return newCommand(options)
     .input('testsrc2=size=1280x720:rate=30')
     .inputOptions(['-re', '-f lavfi'])
     .input('sine=frequency=330:beep_factor=4:sample_rate=48000')
@@ -90,8 +90,16 @@ function demoCommand(url: string, options: FfmpegOptions): ffmpeg.FfmpegCommand 
     .output(url)
 }
 
-function command(options: FfmpegOptions): ffmpeg.FfmpegCommand {
-  const created = ffmpeg()
-  if (options.path !== undefined) created.setFfmpegPath(options.path)
+/** Of encoders, as nice(1) has it, below whatever else the machine does: nobody's stream waits for one of ours. */
+export const NICENESS = 15
+
+/** A command of the ffmpeg that is configured. */
+export function newCommand(
+  { path }: FfmpegOptions,
+  more: ffmpeg.FfmpegCommandOptions = {},
+): ffmpeg.FfmpegCommand {
+  const created = ffmpeg(more)
+  // It remembers one path for the whole process: the last one said, so it is said each time.
+  created.setFfmpegPath(path ?? 'ffmpeg')
   return created
 }

@@ -9,10 +9,11 @@ import { atMost, list, median, quantile, report, type Row } from './report.ts'
 import { frameWithPicture, installSight } from './sight.ts'
 
 // A source whose picture carries the clock, published over RTMP, watched in Chromium from another origin.
-// npm run bench -- live [seconds]
+// npm run bench -- live [seconds] [off | auto | heights of rungs, such as 480,360]
 const WATCH_SECONDS = Number(process.argv[2] ?? 60)
 /** Long enough to say that it plays. */
 const PLAYS_SECONDS = Math.min(20, WATCH_SECONDS)
+const LADDER = process.argv[3] ?? 'off'
 const VISITS = 5
 const ONE_WAY_MS = 50
 const WARM_UP_MS = 6000
@@ -40,7 +41,9 @@ try {
 report(rows)
 
 async function benchSource(encoder: keyof typeof ENCODERS): Promise<void> {
-  await using origin = await startServer()
+  const rungs = LADDER.split(',').map((height) => `{ height: ${height} }`)
+  const ladder = /^\d/.test(LADDER) ? `[${rungs.join(', ')}]` : LADDER
+  await using origin = await startServer({ config: `live: { ladder: ${ladder} }\n` })
   const wire = await startDelayProxy(Number(new URL(origin.ready.origin ?? '').port), ONE_WAY_MS)
   await using edge = await startServer({
     env: {
@@ -55,6 +58,10 @@ async function benchSource(encoder: keyof typeof ENCODERS): Promise<void> {
   const limits = encoder === 'KEYINT=1' ? asked : undefined
   for (const watch of watches(pages, origin.http, edge.http, encoder, limits))
     rows.push(...(await benchWatch(browser, watch)))
+  const { body } = await origin.api('GET', '/streams')
+  process.stdout.write(
+    `${JSON.stringify(body, ['streams', 'ladder', 'state', 'reason', 'rungs', 'id', 'delayMs', 'restarts'])}\n`,
+  )
   await publisher.stop()
   await wire.close()
 }
