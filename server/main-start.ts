@@ -22,6 +22,7 @@ import { type Clock, systemClock } from './lib/clock.ts'
 import { describeError, NearcastError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { portOf } from './lib/own-address.ts'
+import { measureEventLoop } from './lib/event-loop.ts'
 import { Metrics } from './lib/metrics.ts'
 import { readableToken, systemRandom } from './lib/random.ts'
 import { appliedSeq, cutRevoked, startControlRole } from './main-control.ts'
@@ -72,7 +73,12 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
   // Closed first and all at once: one after another their graces would use up the drain before the windows are saved.
   const doors: Close[] = []
   // Closed in the opposite order, also when a later step of the start fails.
-  const closers: Close[] = [() => lock?.release(), () => resting?.close()]
+  const eventLoop = measureEventLoop(metrics)
+  const closers: Close[] = [
+    () => lock?.release(),
+    () => resting?.close(),
+    () => eventLoop[Symbol.dispose](),
+  ]
   let draining = false
 
   const close = async (one: Close) => {
