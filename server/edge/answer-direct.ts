@@ -39,7 +39,7 @@ export async function answerDirect(
 }
 
 // A live origin knows what matters to it: the viewer's fields go as they are, nothing is copied.
-function liveRequest(
+export function liveRequest(
   exchange: Exchange,
   options: Pick<OriginRequest, 'method' | 'signal' | 'minChange'>,
 ): { readonly exchange: Exchange; readonly request: OriginRequest } {
@@ -64,7 +64,7 @@ function forgetChanged(context: EdgeContext, exchange: Exchange, headers: Fields
 const cacheStatus = (reason: 'bypass' | 'method' | 'request') =>
   writeCacheStatus({ cache: 'nearcast', outcome: { kind: 'forward', reason } })
 const MISS = ['X-Cache', 'Miss from nearcast']
-const SAID = {
+export const SAID = {
   origin: ['Cache-Status', cacheStatus('bypass')],
   behavior: ['Cache-Status', cacheStatus('bypass'), ...MISS],
   method: ['Cache-Status', cacheStatus('method'), ...MISS],

@@ -15,6 +15,7 @@ import { type Match, matchRequest } from './match-request.ts'
 import { answerUpgrade } from './answer-upgrade.ts'
 import { Prefetch } from './prefetch.ts'
 import { Viewer } from './viewer.ts'
+import { askDirect } from './fast-direct.ts'
 import { FastPath } from './fast-path.ts'
 import type { FastHits } from './listen-http.ts'
 import type { AccessRecord } from './access-record.ts'
@@ -89,6 +90,10 @@ export function createEdge(deps: EdgeDeps): Edge {
     forget,
     fast: {
       path: new FastPath(context),
+      direct: (asked, id, signal) =>
+        askDirect(context, asked, id, signal, (error) =>
+          noteFailure(context, { request: id, url: asked.request.target }, error),
+        ),
       nextId,
       stuckMs,
       now: () => deps.clock.now(),
@@ -139,18 +144,29 @@ const PREFLIGHT = [
 
 function fail(context: EdgeContext, viewer: Viewer, error: unknown): void {
   if (viewer.gone) return
-  const known = error instanceof NearcastError
-  const facts = { request: viewer.id, url: viewer.request.url, error: describeError(error) }
-  const failures = failureLogOf(context.deps)
-  if (!known) failures.error(`request ${facts.error.slice(0, KIND_CHARS)}`, 'request failed', facts)
-  else if (error.status >= 500) failures.warn(`request ${error.code}`, 'request failed', facts)
+  const failure = noteFailure(context, { request: viewer.id, url: viewer.request.url }, error)
   viewer.result = 'Error'
   if (viewer.response.headersSent) {
     viewer.cut()
     return
   }
-  const failure = known ? error : new NearcastError('internal', 'see the log', { cause: error })
   sendError(viewer, errorAnswerOf(failure, CORS_ON_ERRORS))
+}
+
+/** What a viewer is told; what is no viewer's doing is logged. */
+function noteFailure(
+  context: EdgeContext,
+  facts: { readonly request: string; readonly url: string | undefined },
+  error: unknown,
+): NearcastError {
+  const said = { ...facts, error: describeError(error) }
+  const failures = failureLogOf(context.deps)
+  if (!(error instanceof NearcastError)) {
+    failures.error(`request ${said.error.slice(0, KIND_CHARS)}`, 'request failed', said)
+    return new NearcastError('internal', 'see the log', { cause: error })
+  }
+  if (error.status >= 500) failures.warn(`request ${error.code}`, 'request failed', said)
+  return error
 }
 
 // A player on another page can only say what went wrong when it may read the answer.

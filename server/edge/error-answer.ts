@@ -23,24 +23,26 @@ export function sendError(viewer: Viewer, answer: ErrorAnswer): void {
     viewer.cut()
     return
   }
-  const html = String(request.headers.accept ?? '').includes('text/html')
-  const body = Buffer.from(html ? page(answer, viewer.id) : json(answer, viewer.id))
-  const type = html ? 'text/html; charset=utf-8' : 'application/json'
+  const { body, fields } = writeError(answer, request.headers.accept, viewer.id)
   // The rest of a request that was not read must not be taken for the next one.
   const close = request.complete || !hasBody(viewer.headers) ? [] : ['Connection', 'close']
-  viewer.head(answer.status, answer.fields, [
-    'Content-Type',
-    type,
-    'Content-Length',
-    String(body.length),
-    'Cache-Control',
-    'no-store',
-    'X-Content-Type-Options',
-    'nosniff',
-    ...close,
-  ])
+  viewer.head(answer.status, answer.fields, [...fields, ...close])
   if (request.method === 'HEAD') viewer.end()
   else viewer.end(body)
+}
+
+/** Body and fields of an error for whom accepts `accept`: names and values in turn. */
+export function writeError(
+  answer: ErrorAnswer,
+  accept: string | undefined,
+  requestId: string,
+): { readonly body: Buffer; readonly fields: readonly string[] } {
+  const html = String(accept ?? '').includes('text/html')
+  const body = Buffer.from(html ? page(answer, requestId) : json(answer, requestId))
+  const type = html ? 'text/html; charset=utf-8' : 'application/json'
+  const fields = ['Content-Type', type, 'Content-Length', String(body.length)]
+  fields.push('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff')
+  return { body, fields }
 }
 
 function json({ code, message }: ErrorAnswer, requestId: string): string {

@@ -1,18 +1,26 @@
 import type { Socket } from 'node:net'
 import type { Reader } from '../cache/reader.ts'
 import type { Slice } from '../cache/slice.ts'
+import { NearcastError } from '../lib/errors.ts'
 import type { AccessRecord } from './access-record.ts'
-import type { FastAnswer, FastPath } from './fast-path.ts'
+import type { DirectAnswer } from './fast-direct.ts'
+import type { FastAnswer, FastDirect, FastPath } from './fast-path.ts'
 import { HEAD_BYTES_MAX } from './request-head.ts'
+import { sendSoon } from './send-soon.ts'
+import { isList } from './stored-answer.ts'
 
 export interface FastDeps {
   readonly path: Pick<FastPath, 'find'>
+  /** Asks the origin. Rejects when the viewer has gone, or there is no answer that can be told. */
+  readonly direct: (asked: FastDirect, id: string, signal: AbortSignal) => Promise<DirectAnswer>
   readonly nextId: () => string
   /** Milliseconds: a viewer that takes no byte for so long is cut. */
   readonly stuckMs: number
   readonly keepAliveMs: number
   /** The first request is to come within this. */
   readonly firstMs: number
+  /** Milliseconds: one who ended his side and waits for an origin has left when there is nothing for him by then. */
+  readonly halfClosedMs: number
   readonly now: () => number
   readonly monotonic: () => number
   /** This edge's name in the access log. */
@@ -44,6 +52,10 @@ export function serveFast(
   let answered = false
   let ended = false
   let quick = false
+  /** An origin is asked. */
+  let asking = false
+  /** Aborted when the connection is gone. */
+  let gone: AbortController | undefined
 
   const leave = (chunk?: Buffer) => {
     socket.off('data', onData)
@@ -76,12 +88,21 @@ export function serveFast(
       socket.setTimeout(deps.keepAliveMs)
     }
     answering = true
+    if (answer.kind === 'direct') {
+      gone ??= abortedWithClose(socket)
+      asking = true
+      // It has deadlines of its own.
+      socket.setTimeout(ended ? deps.halfClosedMs : 0)
+      void sendDirect(socket, deps, answer, gone.signal).then(over)
+      return
+    }
     sendSoon(() => {
       if (sendAnswer(socket, deps, answer, quick, over)) over(true)
     })
   }
   const over = (flowed: boolean) => {
     answering = false
+    asking = false
     quick = flowed
     if (socket.destroyed) return
     if (ended) socket.end()
@@ -94,6 +115,7 @@ export function serveFast(
   const onEnd = () => {
     ended = true
     if (!answering) socket.end()
+    else if (asking) socket.setTimeout(deps.halfClosedMs)
   }
   const onTimeout = () => socket.destroy()
   // 'close' follows; who sent it has gone.
@@ -106,19 +128,68 @@ export function serveFast(
   return { end }
 }
 
-let waiting: (() => void)[] = []
+function abortedWithClose(socket: Socket): AbortController {
+  const controller = new AbortController()
+  const gone = () => controller.abort(new NearcastError('unavailable', 'the viewer has gone'))
+  if (socket.destroyed) gone()
+  else socket.once('close', gone)
+  return controller
+}
 
-/**
- * Answers leave when every connection that has something to read has been read: reading and writing do not push
- * each other out of the CPU's caches, and a viewer on this machine is not woken anew for each.
- */
-function sendSoon(send: () => void): void {
-  if (waiting.push(send) > 1) return
-  setImmediate(() => {
-    const sends = waiting
-    waiting = []
-    for (const one of sends) one()
+/** An answer of an origin, when it comes; whether the connection took it at once. */
+async function sendDirect(
+  socket: Socket,
+  deps: FastDeps,
+  asked: FastDirect,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const id = deps.nextId()
+  const began = deps.monotonic()
+  let answer: DirectAnswer | undefined
+  let sent = 0
+  try {
+    answer = await deps.direct(asked, id, signal)
+    const { head, body, length } = answer
+    await new Promise<void>(sendSoon)
+    if (!socket.destroyed) sent = await sendBody(socket, deps, `${head}${id}\r\n\r\n`, body, length)
+  } catch {
+    // Gone, or a body that can't be completed: the viewer sees a cut connection, never a wrong body.
+    socket.destroy()
+  }
+  const complete = answer !== undefined && sent === answer.length && !socket.destroyed
+  const seconds = (deps.monotonic() - began) / 1000
+  const status = answer?.status ?? 0
+  deps.done({
+    ...recordOf(socket, deps, { status, request: asked.request }, id, seconds, sent, complete),
+    result: status === 0 || status >= 400 ? 'Error' : 'Miss',
   })
+  if (!socket.destroyed) socket.setTimeout(deps.keepAliveMs)
+  return socket.writableLength === 0
+}
+
+/** Bytes of the body handed to the connection. */
+async function sendBody(
+  socket: Socket,
+  deps: FastDeps,
+  head: string,
+  body: DirectAnswer['body'],
+  length: number,
+): Promise<number> {
+  if (body === null || body instanceof Uint8Array || isList(body)) {
+    const parts = body === null ? [] : isList(body) ? body : [body]
+    writeWhole(socket, head, parts)
+    if (socket.writableLength > 0) await drained(socket, deps)
+    return length
+  }
+  let sent = 0
+  socket.write(head, 'latin1')
+  for await (const chunk of body) {
+    sent += chunk.length
+    if (socket.destroyed || sent > length) break
+    if (!socket.write(chunk)) await drained(socket, deps)
+  }
+  if (sent !== length) socket.destroy()
+  return sent
 }
 
 /** True when all of it went out at once, or nobody is there any more; else `over` is told whether no write had to wait, when all is out or the viewer has gone. */
@@ -193,7 +264,10 @@ async function sendSlowly(
 function recordOf(
   socket: Socket,
   deps: FastDeps,
-  { status, request: { target, headers } }: FastAnswer,
+  {
+    status,
+    request: { target, headers },
+  }: Pick<AccessRecord, 'status'> & Pick<FastAnswer, 'request'>,
   requestId: string,
   seconds: number,
   bytes: number,
@@ -220,11 +294,14 @@ function recordOf(
 }
 
 function writeWhole(socket: Socket, head: string, body: readonly Uint8Array[]): void {
-  const [first] = body
-  if (first && body.length === 1 && first.length <= JOINED_BYTES_MAX) {
-    const whole = Buffer.allocUnsafe(head.length + first.length)
-    whole.write(head, 'latin1')
-    whole.set(first, head.length)
+  const length = body.reduce((sum, bytes) => sum + bytes.length, 0)
+  if (length <= JOINED_BYTES_MAX) {
+    const whole = Buffer.allocUnsafe(head.length + length)
+    let at = whole.write(head, 'latin1')
+    for (const bytes of body) {
+      whole.set(bytes, at)
+      at += bytes.length
+    }
     socket.write(whole)
     return
   }

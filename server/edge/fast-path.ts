@@ -11,6 +11,7 @@ import { type RequestHead, readRequestHead } from './request-head.ts'
 
 /** A hit, ready to be sent. */
 export interface FastAnswer {
+  readonly kind: 'hit'
   /** Status line and fields up to the request id's value. */
   readonly head: string
   readonly object: StoredObject
@@ -20,6 +21,13 @@ export interface FastAnswer {
   readonly end: number
   /** Where slices that are given up meanwhile are had again. */
   readonly source: () => Source | undefined
+  readonly request: RequestHead
+}
+
+/** A request that an origin in this process answers for each viewer. */
+export interface FastDirect {
+  readonly kind: 'direct'
+  readonly exchange: Exchange
   readonly request: RequestHead
 }
 
@@ -37,6 +45,10 @@ interface Known {
 const KNOWN_MAX = 4096
 const KNOWN_BYTES_MAX = 4 * 1024 * 1024
 const CACHE = 'nearcast'
+/** Viewers of a live stream ask for the same in the same words, and a moment later for something else. */
+const DIRECT_MAX = 256
+/** What players of live streams ask for again and again. */
+const LIVE_FILES = /\.(?:m3u8|m4s)$/
 
 /**
  * Answers plain requests for what is in the cache by the bytes of the request: the same bytes were parsed and matched before, and mean the
@@ -45,6 +57,7 @@ const CACHE = 'nearcast'
 export class FastPath {
   readonly #context: EdgeContext
   readonly #known = new Map<string, Known>()
+  readonly #direct = new Map<string, Known>()
   #knownBytes = 0
 
   constructor(context: EdgeContext) {
@@ -52,16 +65,23 @@ export class FastPath {
   }
 
   /** undefined: not a hit, or not as simple as that. */
-  find(bytes: string): FastAnswer | undefined {
+  find(bytes: string): FastAnswer | FastDirect | undefined {
     const { cache, clock, state } = this.#context.deps
+    const { distributions } = state()
+    const direct = this.#direct.get(bytes)
+    if (direct?.distributions === distributions) return directOf(direct)
     let known = this.#known.get(bytes)
-    if (known && known.distributions !== state().distributions) {
+    if (known && known.distributions !== distributions) {
       this.#forget(bytes)
       known = undefined
     }
     const found = known ?? this.#match(bytes)
     if (!found) return undefined
     const { exchange, request } = found
+    if (exchange.direct) {
+      this.#rememberDirect(bytes, found)
+      return directOf(found)
+    }
     const object = cache.find(exchange.key, exchange.selecting)
     const size = object?.generation.size
     if (!object || size === undefined) return undefined
@@ -89,6 +109,7 @@ export class FastPath {
       this.#context.prefetch.served(exchange, object)
     }
     return {
+      kind: 'hit',
       head: headFor(object, { age, ttl, size, part }),
       object,
       status: part.status,
@@ -105,8 +126,10 @@ export class FastPath {
     const { deps } = this.#context
     const { distributions } = deps.state()
     const match = matchRequest({ ...request, distributions, origins: deps.origins })
-    if (match.kind !== 'matched' || match.exchange.direct) return undefined
+    if (match.kind !== 'matched') return undefined
     const { exchange } = match
+    const { direct, originPath } = exchange
+    if (direct && (direct !== 'origin' || !LIVE_FILES.test(originPath))) return undefined
     return { request, exchange, distributions, age: -1, ttl: -1 }
   }
 
@@ -119,6 +142,12 @@ export class FastPath {
     }
   }
 
+  #rememberDirect(bytes: string, found: Known): void {
+    this.#direct.set(bytes, found)
+    if (this.#direct.size <= DIRECT_MAX) return
+    for (const oldest of this.#direct.keys()) return void this.#direct.delete(oldest)
+  }
+
   #forget(bytes: string): void {
     if (this.#known.delete(bytes)) this.#knownBytes -= bytes.length
   }
@@ -127,6 +156,10 @@ export class FastPath {
     const { cache, clock, state } = this.#context.deps
     return { cache, clock, position: () => state().position }
   }
+}
+
+function directOf({ exchange, request }: Known): FastDirect {
+  return { kind: 'direct', exchange, request }
 }
 
 interface Part {

@@ -26,7 +26,7 @@ export interface ListenOptions {
 }
 
 /** What the listener does not know itself of answering hits. */
-export type FastHits = Omit<FastDeps, 'keepAliveMs' | 'firstMs'>
+export type FastHits = Omit<FastDeps, 'keepAliveMs' | 'firstMs' | 'halfClosedMs'>
 
 export interface HttpListener {
   readonly port: number
@@ -108,7 +108,7 @@ export async function listenHttp(options: ListenOptions): Promise<HttpListener> 
     else connections.breakOff(socket, () => endBehind(socket, clock, unreadable(error)))
   })
   const quick = new Map<Socket, FastConnection>()
-  if (options.fast) letFastAnswer(server, quick, { ...options.fast, firstMs: headersMs })
+  if (options.fast) letFastAnswer(server, quick, { ...options.fast, firstMs: headersMs, halfClosedMs })
   // A proxy's method; this is no proxy.
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
     if (connections.isBusy(socket)) socket.destroy()

@@ -40,7 +40,8 @@ function halfHeld(source: Source): FastAnswer {
   const run = { start: 0, body: chunks('hello') }
   generation.fillFrom(run, 5, undefined, new AbortController())
   const request = { method: 'GET', target: '/', headers: {} } as const
-  return { head: HEAD, object, status: 200, start: 0, end: 10, source: () => source, request }
+  const kind = 'hit'
+  return { kind, head: HEAD, object, status: 200, start: 0, end: 10, source: () => source, request }
 }
 
 async function* chunks(text: string): AsyncGenerator<Uint8Array> {
@@ -56,10 +57,12 @@ async function start(answer: FastAnswer | undefined, more: Partial<FastDeps> = {
     accepted.push(socket)
     const deps: FastDeps = {
       path: { find: () => answer },
+      direct: () => Promise.reject(new Error('not asked')),
       nextId: () => '1',
       stuckMs: 10_000,
       keepAliveMs: 10_000,
       firstMs: 10_000,
+      halfClosedMs: 10_000,
       now: () => 0,
       monotonic: () => 0,
       edge: 'local',

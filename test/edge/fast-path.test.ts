@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { objectStoreOrigin } from '../../server/edge/object-store-origin.ts'
 import { openMemoryStore } from '../../server/storage/memory.ts'
@@ -11,6 +11,7 @@ import {
   text,
 } from '../support/edge-fixture.ts'
 import { FakeClock } from '../support/fake-clock.ts'
+import { get, lasting, type Line, openLine } from '../support/raw-line.ts'
 
 let edge: EdgeFixture
 const open: Socket[] = []
@@ -19,56 +20,11 @@ afterEach(async () => {
   await edge.close()
 })
 
-interface Line {
-  readonly socket: Socket
-  /** Sends bytes and gives the answers that come back, as many as `count`. */
-  readonly ask: (bytes: string, count?: number) => Promise<readonly RawAnswer[]>
-}
-interface RawAnswer {
-  readonly status: string
-  readonly fields: readonly string[]
-  readonly body: string
-}
-
 async function line(): Promise<Line> {
-  const socket = connect(edge.port, '127.0.0.1')
-  open.push(socket)
-  await once(socket, 'connect')
-  let received = ''
-  let wake = () => {}
-  socket.on('data', (chunk: Buffer) => {
-    received += chunk.toString('latin1')
-    wake()
-  })
-  socket.on('close', () => wake())
-  return {
-    socket,
-    async ask(bytes, count = 1) {
-      socket.write(bytes, 'latin1')
-      const answers: RawAnswer[] = []
-      while (answers.length < count) {
-        const end = received.indexOf('\r\n\r\n')
-        const head = received.slice(0, Math.max(0, end))
-        const length = Number(/^content-length: (\d+)$/im.exec(head)?.[1] ?? 0)
-        if (end >= 0 && received.length >= end + 4 + length) {
-          const [status = '', ...fields] = head.split('\r\n')
-          answers.push({ status, fields, body: received.slice(end + 4, end + 4 + length) })
-          received = received.slice(end + 4 + length)
-        } else if (socket.destroyed) throw new Error(`closed after ${received}`)
-        else await new Promise<void>((resolve) => (wake = resolve))
-      }
-      return answers
-    },
-  }
+  const opened = await openLine(edge.port)
+  open.push(opened.socket)
+  return opened
 }
-
-const get = (path: string, more = '') => `GET ${path} HTTP/1.1\r\nHost: a.test\r\n${more}\r\n`
-/** Without what is of one request. */
-const lasting = ({ status, fields, body }: RawAnswer) => ({
-  status,
-  body: body.replace(/"requestId":"\w+"/, ''),
-  fields: fields.filter((field) => !field.startsWith('X-Nearcast-Request-Id')).toSorted(),
-})
 const cached = () =>
   scriptedOrigin('site', ({ path }) =>
     message(200, { 'cache-control': 'max-age=60', etag: '"e"' }, text(`body of ${path}`)),
