@@ -1,10 +1,8 @@
 import type { Socket } from 'node:net'
 import { FlvReader } from '../formats/flv/flv-reader.ts'
-import type { Clock } from '../lib/clock.ts'
 import { assertNever, describeError, NearcastError } from '../lib/errors.ts'
 import { failureLogOf } from '../lib/failure-log.ts'
 import type { Log } from '../lib/log.ts'
-import type { CountingMetric } from '../lib/metrics.ts'
 import {
   OUT_CHUNK_SIZE,
   writeSetChunkSize,
@@ -21,36 +19,19 @@ import {
 } from '../rtmp/read-command.ts'
 import { writeConnectResult, writeResult, writeStatus } from '../rtmp/write-command.ts'
 import type { LiveStream, StreamEnd } from '../stream/live-stream.ts'
-import type { StreamRegistry } from '../stream/registry.ts'
-import { type OpenPlay, STREAM_ID } from './play-source.ts'
+import { STREAM_ID } from './play-source.ts'
 import { Player } from './player.ts'
 import { PlayerQueue } from './player-queue.ts'
-import type { PublishGate } from './publish-gate.ts'
 import {
   ACTIVE,
   overdue,
   type SessionInfo,
-  type SessionLimits,
   type SessionState,
   TRANSITIONS,
 } from './session-state.ts'
+import type { SessionDeps } from './session-deps.ts'
 import type { OpenedStream } from './stream-keys.ts'
 import { joinStreamPath, whyNotFound } from './stream-path.ts'
-
-export interface SessionDeps {
-  readonly registry: StreamRegistry
-  readonly gate: PublishGate
-  readonly openPlay: OpenPlay
-  readonly clock: Clock
-  readonly log: Log
-  readonly limits: SessionLimits
-  readonly counters: {
-    readonly bytesIn: CountingMetric
-    readonly refused: CountingMetric
-    readonly droppedFrames: CountingMetric
-  }
-  onClosed(): void
-}
 
 type Severity = 'info' | 'warn' | 'error'
 
