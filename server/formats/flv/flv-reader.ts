@@ -24,6 +24,8 @@ const FRAME_OVERHEAD_BYTES = 256
 /** Of each kind: trackId has 256 values, and each track is a rendition. */
 const TRACKS_MAX = 8
 const TROUBLES_MAX = 16
+/** Real ones are under 1 KiB; each becomes an init section, which is kept, sent and written as a whole. */
+const CONFIG_BYTES_MAX = 32 * 1024
 /** A track whose sequence ended is gone when the others go on for so long; encoders end all their tracks when they stop. */
 const ENDED_MS = 500
 
@@ -78,9 +80,7 @@ export class FlvReader {
         const source = this.#sourceOf(this.#videos, packet.index, 'video', newVideo)
         if (!source) return
         if (packet.kind === 'config') {
-          this.#configure(packet.index, 'video', () =>
-            source.configure(packet.codec, packet.config),
-          )
+          this.#configure(packet, 'video', () => source.configure(packet.codec, packet.config))
           return
         }
         const dts = this.#unwrap(timestamp)
@@ -110,9 +110,7 @@ export class FlvReader {
         const source = this.#sourceOf(this.#audios, packet.index, 'audio', newAudio)
         if (!source) return
         if (packet.kind === 'config') {
-          this.#configure(packet.index, 'audio', () =>
-            source.configure(packet.codec, packet.config),
-          )
+          this.#configure(packet, 'audio', () => source.configure(packet.codec, packet.config))
           return
         }
         const dts = this.#unwrap(timestamp)
@@ -152,7 +150,16 @@ export class FlvReader {
     }
   }
 
-  #configure(index: number, kind: Kind, configure: () => boolean): void {
+  #configure(
+    { index, config }: { readonly index: number; readonly config: Uint8Array },
+    kind: Kind,
+    configure: () => boolean,
+  ): void {
+    if (config.length > CONFIG_BYTES_MAX)
+      throw new NearcastError(
+        'media-broken',
+        `a decoder configuration of ${config.length} bytes; ${CONFIG_BYTES_MAX} are the most`,
+      )
     this.#endedAt.delete(idOf(kind, index))
     // Frames that wait belong to the decoder configuration they came with, not to the one that may come now.
     const waiting = this.#held !== undefined && this.#held.length > 0

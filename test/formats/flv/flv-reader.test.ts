@@ -377,3 +377,13 @@ describe('Enhanced RTMP v2, several tracks', () => {
     expect(reader.droppedFrames).toBe(1)
   })
 })
+
+test('a decoder configuration of more than 32 KiB is refused: it would be an init section of every rewind', () => {
+  const { reader, tracks } = open()
+  const long = Buffer.concat([VIDEO_HEADER, Buffer.alloc(32 * 1024)])
+  expect(() => reader.video(0, long)).toThrow(/a decoder configuration of 3\d{4} bytes/)
+  expect(() => reader.audio(0, Buffer.concat([AUDIO_HEADER, Buffer.alloc(32 * 1024)]))).toThrow(
+    /32768 are the most/,
+  )
+  expect(tracks).toEqual([])
+})
