@@ -1,5 +1,5 @@
 import { commonFrameRate } from '../formats/m3u8/frame-rate.ts'
-import { type AudioRendition, writeMultivariant } from '../formats/m3u8/write-multivariant.ts'
+import { writeMultivariant } from '../formats/m3u8/write-multivariant.ts'
 import { mediaPlaylistUri, type PlaylistSpan } from './address.ts'
 import { firstListed, type Rendition, type Segment } from './segment.ts'
 import type { LiveWindow } from './window.ts'
@@ -21,8 +21,11 @@ export function writeLivePlaylists(window: LiveWindow, span: PlaylistSpan): stri
   const measured = new Map(offered.map((rendition) => [rendition.id, measure(window, rendition)]))
   const audio = offered.filter((rendition) => rendition.facts.kind === 'audio')
   const video = offered.filter((rendition) => rendition.facts.kind === 'video')
-  const leads = video.length > 0 ? video : audio.slice(0, 1)
-  const beside = video.length > 0 ? audio : []
+  // Several sounds alone are one variant, and a group to choose from: the variant's own playlist is that of the first.
+  const [firstSound] = audio
+  const leads = video.length > 0 || !firstSound ? video : [firstSound]
+  const beside = video.length > 0 || audio.length > 1 ? audio : []
+  const names = audioNames(beside)
   // A rung has each picture of what it is made of; measured by itself it would be 29.97 of 30, and hls.js does not go from
   // one rate to another.
   const rate = video[0] && measured.get(video[0].id)?.frameRate
@@ -33,19 +36,29 @@ export function writeLivePlaylists(window: LiveWindow, span: PlaylistSpan): stri
   return writeMultivariant({
     version: 9,
     independentSegments: [...measured.values()].every((facts) => facts.independent),
-    audio: beside.map((rendition, i) => audioRendition(rendition, uriOf(rendition), i === 0)),
+    audio: beside.map((rendition, i) => ({
+      groupId: GROUP,
+      name: names[i] ?? rendition.id,
+      uri: uriOf(rendition),
+      channels: rendition.facts.channels,
+      isDefault: i === 0,
+      language: languageOf(rendition),
+    })),
     variants: leads.map((lead) => {
-      const together = [lead, ...beside]
-      const sum = (read: (facts: Measured) => number) =>
-        together.reduce((total, { id }) => {
+      // §4.4.6.2: the most that a playable combination takes, which is the picture and one of the sounds.
+      const sum = (read: (facts: Measured) => number) => {
+        const of = ({ id }: Rendition) => {
           const facts = measured.get(id)
-          return total + (facts ? read(facts) : 0)
-        }, 0)
+          return facts ? read(facts) : 0
+        }
+        const sound = Math.max(0, ...beside.map(of))
+        return lead.facts.kind === 'video' ? of(lead) + sound : Math.max(of(lead), sound)
+      }
       return {
         uri: uriOf(lead),
         bandwidth: sum((facts) => facts.peakBandwidth),
         averageBandwidth: sum((facts) => facts.averageBandwidth),
-        codecs: together.map((rendition) => rendition.facts.codecString),
+        codecs: [...new Set([lead, ...beside].map(({ facts }) => facts.codecString))],
         resolution: lead.facts.kind === 'video' ? lead.facts : undefined,
         frameRate: lead.facts.kind === 'video' ? rateOf(lead) : undefined,
         audio: beside.length > 0 ? GROUP : undefined,
@@ -54,17 +67,20 @@ export function writeLivePlaylists(window: LiveWindow, span: PlaylistSpan): stri
   })
 }
 
-function audioRendition(rendition: Rendition, uri: string, isDefault: boolean): AudioRendition {
-  const { language, channels } = rendition.facts
-  const known = language !== 'und' && language !== ''
-  return {
-    groupId: GROUP,
-    name: known ? language : 'Audio',
-    uri,
-    channels,
-    isDefault,
-    language: known ? language : undefined,
+function languageOf({ facts: { language } }: Rendition): string | undefined {
+  return language === 'und' || language === '' ? undefined : language
+}
+
+/** §4.4.6.1.1: no two of a group have the same NAME. */
+function audioNames(renditions: readonly Rendition[]): readonly string[] {
+  const used = new Set<string>()
+  for (const rendition of renditions) {
+    const plain = languageOf(rendition) ?? 'Audio'
+    let name = plain
+    for (let number = 2; used.has(name); number++) name = `${plain} ${number}`
+    used.add(name)
   }
+  return [...used]
 }
 
 /** Measures what is listed in the main playlist. */
@@ -75,11 +91,14 @@ export function measure(window: LiveWindow, rendition: Rendition): Measured {
   let bytes = 0
   let seconds = 0
   let samples = 0
+  let sampledSeconds = 0
   let peak = 0
   let independent = true
   for (const segment of listed) {
     bytes += segment.byteLength
     seconds += segment.durationSeconds
+    // Of what memory has let go of, the parts are not known any more.
+    if (segment.held) sampledSeconds += segment.durationSeconds
     for (const part of segment.parts) samples += part.samples
     if (!segment.parts[0]?.independent) independent = false
     if (countsForPeak(segment, listed)) {
@@ -91,7 +110,8 @@ export function measure(window: LiveWindow, rendition: Rendition): Measured {
     // In whole kilobits, so that the text stays the same while nothing really changes.
     peakBandwidth: thousands(Math.max(peak, average, rendition.bitsPerSecond, 1)),
     averageBandwidth: thousands(average || Math.max(rendition.bitsPerSecond, 1)),
-    frameRate: seconds > 0 && samples > 1 ? commonFrameRate(samples / seconds) : undefined,
+    frameRate:
+      sampledSeconds > 0 && samples > 1 ? commonFrameRate(samples / sampledSeconds) : undefined,
     independent,
   }
 }
