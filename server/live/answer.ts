@@ -113,7 +113,9 @@ class Answer {
       if (isTooFarAhead(rendition, blockUntil, window.partTargetSeconds ?? 1))
         return failure('bad-request', `_HLS_msn=${blockUntil.sequence} is too far ahead`)
       // §6.2.5.2: not longer than three target durations.
-      const reached = await this.#until(window, 3000 * target, (w) => {
+      const { sequence, part } = blockUntil
+      const what = `${name.rendition} ${sequence} ${part ?? 'whole'}`
+      const reached = await this.#until(window, what, 3000 * target, (w) => {
         const r = w.rendition(name.rendition)
         return !r || isOver(w, r) || isReached(r, blockUntil)
       })
@@ -171,10 +173,11 @@ class Answer {
         return this.#stored(window, id, segment.place, segmentUri(id, segment))
       if (!segment || segment.open || segment.gap)
         return this.#gone(`segment ${sequence}`, sequence < nextPart(rendition).sequence)
-      return this.#whole(window, rendition, segment.parts)
+      return this.#whole(window, rendition, `${id} ${sequence}`, segment.parts)
     }
     const part = segment?.parts[index]
-    if (part) return this.#whole(window, rendition, [part])
+    const one = `${id} ${sequence} ${index}`
+    if (part) return this.#whole(window, rendition, one, [part])
     const isHinted = (w: LiveWindow, r: Rendition | undefined) => {
       if (!r || r.retired || w.ended || hintedEpoch(w, r) !== epoch) return false
       const next = nextPart(r)
@@ -184,11 +187,12 @@ class Answer {
       // §6.2.6: no byte of a hinted part before all of it can go; another part came instead: 404.
       const over = await this.#until(
         window,
+        `${id} not ${epoch} ${sequence} ${index}`,
         3000 * (window.currentTarget ?? 1),
         (w) => !isHinted(w, w.rendition(id)),
       )
       const came = find()?.parts[index]
-      if (came) return this.#whole(window, rendition, [came])
+      if (came) return this.#whole(window, rendition, one, [came])
       if (!over) return failure('unavailable', `part ${sequence}.${index} did not come`)
     }
     const next = nextPart(rendition)
@@ -221,10 +225,11 @@ class Answer {
   async #whole(
     window: LiveWindow,
     rendition: Rendition,
+    what: string,
     parts: readonly Part[],
   ): Promise<OriginMessage> {
     const isHere = () => parts.every((part) => part.bytes !== undefined)
-    if (!isHere()) await this.#until(window, LATE_WAIT_MS, isHere)
+    if (!isHere()) await this.#until(window, `here ${what}`, LATE_WAIT_MS, isHere)
     const body = parts.flatMap(({ bytes }) => (bytes ? [bytes] : []))
     if (body.length < parts.length) return failure('unavailable', 'the media has not come yet')
     return this.#mediaMessage(window, rendition, body)
@@ -235,7 +240,7 @@ class Answer {
     const plays = (w: LiveWindow) => w.playable || (id !== undefined && w.plays(id))
     const window = this.#deps.find(this.#name)
     if (!window || plays(window)) return window
-    await this.#until(window, START_WAIT_MS, plays)
+    await this.#until(window, `plays ${id ?? ''}`, START_WAIT_MS, plays)
     const now = this.#deps.find(this.#name)
     return now && plays(now) ? now : undefined
   }
@@ -244,21 +249,22 @@ class Answer {
   async #begunRendition(window: LiveWindow, id: string): Promise<Rendition | undefined> {
     const plays = (w: LiveWindow) => w.plays(id) || w.rendition(id)?.retired !== false
     const isRung = (window.rendition(id)?.bitsPerSecond ?? 0) > 0
-    if (isRung && !plays(window)) await this.#until(window, RUNG_WAIT_MS, plays)
+    if (isRung && !plays(window)) await this.#until(window, `begun ${id}`, RUNG_WAIT_MS, plays)
     const rendition = window.rendition(id)
     return rendition && rendition.segments.length > 0 ? rendition : undefined
   }
 
-  /** True when `ready` came to hold in time. Throws when the viewer left. */
+  /** True when `ready`, which `what` names, came to hold in time. Throws when the viewer left. */
   async #until(
     window: LiveWindow,
+    what: string,
     ms: number,
     ready: (window: LiveWindow) => boolean,
   ): Promise<boolean> {
     const { signal } = this.#request
     signal.throwIfAborted()
     // A window that was replaced (a new start, a replica filled anew) releases its waiters, and they ask the new one.
-    using wait = window.wait(() => ready(window))
+    using wait = window.wait(what, () => ready(window))
     let late = false
     let wake = () => {}
     const woken = new Promise<void>((resolve) => {
@@ -365,7 +371,7 @@ function lengthOf(body: Body): number {
 }
 
 /** RFC 9110 §12.5.3: gzip is named, or a star and gzip is not, and its weight is not 0. */
-function acceptsGzip(headers: Fields): boolean {
+export function acceptsGzip(headers: Fields): boolean {
   let star = false
   for (const member of listMembers(fieldLine(headers, 'accept-encoding'))) {
     const [coding = '', ...parameters] = member.toLowerCase().split(';')

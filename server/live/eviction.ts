@@ -1,5 +1,5 @@
 import { firstListed, type Part, type Rendition, type Segment } from './segment.ts'
-import type { RenditionFacts, RenditionId } from './window-event.ts'
+import type { RenditionFacts, RenditionId, SegmentEvent } from './window-event.ts'
 
 export interface MutablePart extends Part {
   bytes: Uint8Array | undefined
@@ -29,6 +29,41 @@ export type ForgetSegment = (rendition: RenditionId, segment: Segment) => void
 
 /** A segment whose media an archive has, or that is missing (`gap`). */
 export type ArchivedSegment = Omit<Segment, 'parts' | 'open' | 'held' | 'initChanged'>
+
+export function emptyRendition(id: RenditionId, facts: RenditionFacts): MutableRendition {
+  return {
+    id,
+    facts,
+    bitsPerSecond: 0,
+    init: '',
+    retired: false,
+    segments: [],
+    bare: 0,
+    inits: new Map(),
+  }
+}
+
+/** A segment that begins behind `last`: open, or a gap that is closed at once. */
+export function emptySegment(event: SegmentEvent, last: Segment | undefined): MutableSegment {
+  const { sequence, epoch, init, startedAt, discontinuity, discontinuitySequence } = event
+  const gap = event.gapSeconds > 0
+  return {
+    sequence,
+    epoch,
+    init,
+    initChanged: last !== undefined && last.init !== init,
+    startedAt,
+    discontinuity,
+    discontinuitySequence,
+    gap,
+    parts: [],
+    durationSeconds: event.gapSeconds,
+    byteLength: 0,
+    open: !gap,
+    held: !gap,
+    place: undefined,
+  }
+}
 
 /** Drops the media of stored segments further than `seconds` from the end; gives the bytes that are free now. */
 export function letGoOfStored(rendition: MutableRendition, seconds: number): number {
@@ -97,7 +132,7 @@ export function restoreSegments(
     before.push({ ...one, parts: [], open: false, held: false, initChanged: false })
   }
   before.reverse()
-  rendition.segments.unshift(...before)
+  rendition.segments = [...before, ...rendition.segments]
   rendition.bare = rendition.segments.findIndex((segment) => segment.held)
   if (rendition.bare < 0) rendition.bare = rendition.segments.length
   let init: string | undefined

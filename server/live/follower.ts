@@ -44,10 +44,13 @@ export class FrameQueue {
     return this.#frames.length
   }
 
-  push(frame: RawFrame): void {
+  /** False when older ones had to go. */
+  push(frame: RawFrame): boolean {
     this.#frames.push(frame)
     this.#bytes += frame.data.length
+    const before = this.#frames.length
     while (this.#frames.length > this.#most.frames || this.#bytes > this.#most.bytes) this.shift()
+    return this.#frames.length === before
   }
 
   shift(): RawFrame | undefined {

@@ -39,7 +39,8 @@ export class VideoFollower implements Follower {
   }
 
   take(frame: RawFrame): void {
-    this.#queue.push(frame)
+    // Pictures that were made from one that is gone would show what never was.
+    if (!this.#queue.push(frame)) this.#waitingForKey = true
     this.#drain()
   }
 
@@ -78,7 +79,8 @@ export class VideoFollower implements Follower {
       const astray = Math.abs(ahead) > ASTRAY_MS || presentedMs < this.#startMs - 1
       if (!astray && ahead > 0.5) return
       this.#queue.shift()
-      if (!astray) this.#place(next, offsetMs)
+      if (astray) this.#waitingForKey = true
+      else this.#place(next, offsetMs)
     }
   }
 

@@ -3,6 +3,8 @@ import { Audience } from './audience.ts'
 import {
   type ArchivedSegment,
   becomeGap,
+  emptyRendition,
+  emptySegment,
   type ForgetSegment,
   letGo,
   letGoOfStored,
@@ -11,7 +13,9 @@ import {
   oldestHeld,
   restoreSegments,
 } from './eviction.ts'
+import { dropUnusedInits, keepInit } from './init-sections.ts'
 import { firstListed, holdsMoreThan, isSilent, type Rendition } from './segment.ts'
+import { WaitingRoom } from './waiting-room.ts'
 import type {
   ArchivedEvent,
   FillEvent,
@@ -30,18 +34,10 @@ export interface WindowLimits {
 
 export const DEFAULT_WINDOW_LIMITS: WindowLimits = { bytes: 256 * 1024 * 1024 }
 
-/** Init sections kept for one rendition: a publisher that changes its settings all the time pushes out the oldest. */
-const INITS_MAX = 32
-
 /** Bounds for what a parent or a saved file says; far above what a segmenter makes. */
 const SEGMENTS_MAX = 50_000
 const PARTS_MAX = 10_000
 const RENDITIONS_MAX = 64
-
-interface Waiter {
-  readonly ready: () => boolean
-  readonly resolve: () => void
-}
 
 /**
  * What of a live stream can be asked for now: its renditions, segments and parts, and who waits for the next one.
@@ -71,7 +67,7 @@ export class LiveWindow {
   readonly #limits: WindowLimits
   readonly #renditions = new Map<RenditionId, MutableRendition>()
   readonly #listeners = new Set<(event: WindowEvent) => void>()
-  readonly #waiters = new Set<Waiter>()
+  readonly #waiting = new WaitingRoom()
 
   constructor(open: Extract<WindowEvent, { kind: 'open' }>, limits = DEFAULT_WINDOW_LIMITS) {
     this.id = open.id
@@ -92,7 +88,7 @@ export class LiveWindow {
     return this.#renditions.get(id)?.inits.get(uri)
   }
   get waiting(): number {
-    return this.#waiters.size
+    return this.#waiting.size
   }
 
   /**
@@ -120,7 +116,7 @@ export class LiveWindow {
     // Nothing rendered changes when the media arrives that was named before.
     if (event.kind !== 'fill') this.version++
     for (const listener of this.#listeners) listener(event)
-    this.#wake()
+    this.#waiting.wake()
   }
 
   listen(listener: (event: WindowEvent) => void): Disposable {
@@ -128,22 +124,14 @@ export class LiveWindow {
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) }
   }
 
-  /** Resolves when `ready` holds; the caller races it with its own deadline and disposes. */
-  wait(ready: () => boolean): { readonly promise: Promise<void> } & Disposable {
-    if (ready()) return { promise: Promise.resolve(), [Symbol.dispose]: () => {} }
-    let resolve = () => {}
-    const promise = new Promise<void>((done) => {
-      resolve = done
-    })
-    const waiter: Waiter = { ready, resolve }
-    this.#waiters.add(waiter)
-    return { promise, [Symbol.dispose]: () => void this.#waiters.delete(waiter) }
+  /** Resolves when `ready` holds, which is the same for all of one `what`; the caller races it with its deadline and disposes. */
+  wait(what: string, ready: () => boolean): { readonly promise: Promise<void> } & Disposable {
+    return this.#waiting.wait(what, ready)
   }
 
   /** Wakes everybody: this window is replaced or dropped, and they find out by themselves. */
   release(): void {
-    for (const waiter of this.#waiters) waiter.resolve()
-    this.#waiters.clear()
+    this.#waiting.release()
   }
 
   /** An archive has this segment: memory may let go of it. False when it is not in the window any more. */
@@ -238,14 +226,8 @@ export class LiveWindow {
   #addInit(id: RenditionId, uri: string, facts: RenditionFacts, bytes: Uint8Array): void {
     const rendition = this.#renditions.get(id) ?? this.#open(id, facts)
     rendition.facts = facts
-    rendition.init = uri
     rendition.retired = false
-    rendition.inits.delete(uri)
-    rendition.inits.set(uri, bytes)
-    for (const oldest of rendition.inits.keys()) {
-      if (rendition.inits.size <= INITS_MAX) break
-      rendition.inits.delete(oldest)
-    }
+    keepInit(rendition, uri, bytes)
   }
 
   #announce(id: RenditionId, facts: RenditionFacts, bitsPerSecond: number): void {
@@ -257,16 +239,7 @@ export class LiveWindow {
 
   #open(id: RenditionId, facts: RenditionFacts): MutableRendition {
     if (this.#renditions.size >= RENDITIONS_MAX) throw broken(`rendition ${id} is one too many`)
-    const rendition: MutableRendition = {
-      id,
-      facts,
-      bitsPerSecond: 0,
-      init: '',
-      retired: false,
-      segments: [],
-      bare: 0,
-      inits: new Map(),
-    }
+    const rendition = emptyRendition(id, facts)
     this.#renditions.set(id, rendition)
     return rendition
   }
@@ -279,22 +252,7 @@ export class LiveWindow {
     if (last?.open && !hole)
       throw broken(`segment ${event.sequence} begins while ${last.sequence} is open`)
     const gap = event.gapSeconds > 0
-    rendition.segments.push({
-      sequence: event.sequence,
-      epoch: event.epoch,
-      init: event.init,
-      initChanged: last !== undefined && last.init !== event.init,
-      startedAt: event.startedAt,
-      discontinuity: event.discontinuity,
-      discontinuitySequence: event.discontinuitySequence,
-      gap,
-      parts: [],
-      durationSeconds: event.gapSeconds,
-      byteLength: 0,
-      open: !gap,
-      held: !gap,
-      place: undefined,
-    })
+    rendition.segments.push(emptySegment(event, last))
     // A replica that was cut off for long: the numbers of a playlist have no hole (rfc8216bis §4.4.3.2).
     if (hole) this.#forget(rendition, rendition.segments.length - 1)
     if (gap) this.#evict(rendition)
@@ -430,16 +388,7 @@ export class LiveWindow {
       if (segment.held) this.byteLength -= segment.byteLength
       if (segment.place !== undefined) this.onForgotten?.(rendition.id, segment)
     }
-    const used = new Set(rendition.segments.map((segment) => segment.init)).add(rendition.init)
-    for (const uri of rendition.inits.keys()) if (!used.has(uri)) rendition.inits.delete(uri)
-  }
-
-  #wake(): void {
-    for (const waiter of this.#waiters) {
-      if (!waiter.ready()) continue
-      this.#waiters.delete(waiter)
-      waiter.resolve()
-    }
+    dropUnusedInits(rendition)
   }
 }
 
