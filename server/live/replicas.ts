@@ -7,6 +7,7 @@ import { answerLive, failure, failureOf } from './answer.ts'
 import { DIRECTIVE_NAMES } from './directives.ts'
 import { readFlvAddress } from './http-flv.ts'
 import { type OpenTail, Replica } from './replica.ts'
+import { SharedRequests } from './shared-requests.ts'
 import { DEFAULT_WINDOW_LIMITS, type LiveWindow } from './window.ts'
 
 export interface LiveReplicasDeps {
@@ -75,6 +76,8 @@ export function createLiveReplicas(deps: LiveReplicasDeps): LiveReplicas {
       if (replica.idleSince <= clock.now() - deps.idleMs) replica.close()
   })
   const find = (name: string) => replicas.get(name)?.window
+  const { fetchParent } = deps
+  const shared = fetchParent && new SharedRequests(fetchParent)
 
   let flvOpen = 0
   async function passFlv(ask: FetchOrigin, request: OriginRequest): Promise<OriginResponse> {
@@ -102,16 +105,17 @@ export function createLiveReplicas(deps: LiveReplicasDeps): LiveReplicas {
     if (deps.fetchParent && readFlvAddress(request.path) !== undefined)
       return passFlv(deps.fetchParent, request)
     const address = readLiveAddress(request.path)
-    const name = address?.name
     const reads = request.method === 'GET' || request.method === 'HEAD'
-    if (name === undefined || !reads) return answerLive({ find, clock }, request)
-    const replica = open(name)
+    if (!address || !reads) return answerLive({ find, clock }, request)
+    const replica = open(address.name)
     if (!replica) return failure('unavailable', `${replicas.size} live streams are open already`)
     using _viewer = replica.enter()
     await replica.whenAsked(request.signal)
     if (!replica.window && replica.failure !== undefined) return failureOf(replica.failure)
-    if (deps.fetchParent && address && replica.window && isOlder(replica.window, address.resource))
-      return askParent(deps.fetchParent, request)
+    if (fetchParent && shared && replica.window && isOlder(replica.window, address.resource)) {
+      const isPlaylist = address.resource.kind === 'media-playlist'
+      return askParent(isPlaylist ? (one) => shared.fetch(one) : fetchParent, request)
+    }
     return await answerLive({ find, clock }, request)
   }
 
