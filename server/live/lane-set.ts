@@ -10,6 +10,7 @@ import { type Cut, Lane, type Leading } from './lane.ts'
 import { audioGrid, type Chosen, factsOf, renditionIdOf, VIDEO_TIMESCALE } from './lane-tracks.ts'
 import { PartGate } from './part-gate.ts'
 import type { Rung } from './rung.ts'
+import { StampRepairs } from './stamp-repairs.ts'
 import { VideoFollower } from './video-follower.ts'
 import type { LiveWindow } from './window.ts'
 import type { RenditionId } from './window-event.ts'
@@ -37,6 +38,8 @@ const NO_DISCONTINUITY = { discontinuity: false, discontinuitySequence: 0 } as c
 export class LaneSet {
   readonly #options: LaneSetOptions
   readonly #gate: PartGate
+  /** What the lead's stamps needed, its rungs' need, too. */
+  readonly repairs = new StampRepairs()
   readonly #tracks = new Map<number, Follower>()
   readonly #rungs = new Map<RenditionId, Encoded | undefined>()
   /** Rungs that were given up in this publish. */
@@ -94,6 +97,7 @@ export class LaneSet {
     const { window } = this.#options
     for (const [id, encoded] of this.#rungs) {
       if (rungs.some((rung) => rung.id === id)) continue
+      // Its segment would stay open, and no other could begin behind it.
       this.#gone.add(id)
       encoded?.follower.restart()
       encoded?.follower.lane.finish(this.#leadMs)
@@ -132,7 +136,8 @@ export class LaneSet {
     const rung = this.#rungs.get(id)
     if (!rung) return
     const scale = 1000 / rung.timescale
-    rung.follower.take({ rawMs: dts * scale, reorderMs: (pts - dts) * scale, key, data })
+    const rawMs = dts * scale + this.repairs.shiftOf(Math.round(pts * scale))
+    rung.follower.take({ rawMs, reorderMs: (pts - dts) * scale, key, data })
   }
 
   /** Nobody waits for a rung that has stopped; its missing segments are gaps. */
@@ -210,7 +215,9 @@ export class LaneSet {
     if (!cut || cut.sequence < fromSequence) return
     const fresh = window.rendition(follower.lane.id)?.segments.length === 0
     if (fresh) this.#leadInOf(follower.lane, cut.sequence - 1, cut.atMs, cut.startedAt)
-    follower.lane.cutNow(cut)
+    // What it had before it was given up may have the number already.
+    const last = window.rendition(follower.lane.id)?.segments.at(-1)
+    if (!last || last.sequence < cut.sequence) follower.lane.cutNow(cut)
   }
 
   #laneOf(track: Track, timescale: number, leads: boolean): Lane {

@@ -193,6 +193,8 @@ export class Segmenter {
     const offsetMs = ((frame.pts - frame.dts) * 1000) / track.timescale
     const reorderMs = Math.abs(offsetMs) > REORDER_MAX_MS ? 0 : offsetMs
     const rawMs = this.#goOn(mendedMs, frame.key)
+    const presentedMs = Math.round(stampMs + reorderMs)
+    this.#lanes.repairs.note(presentedMs, rawMs - stampMs, rawMs !== mendedMs)
     if (this.#waitingForKey) {
       if (!frame.key) return
       this.#anchor(rawMs)

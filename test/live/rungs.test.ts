@@ -219,6 +219,36 @@ describe('a rung of a ladder', () => {
     expect(rung.segments.at(-1)).toMatchObject({ sequence: 12, gap: false })
   })
 
+  test('that was given up in the segment that was open begins again in the next publish', async () => {
+    const ladder = await withLadder()
+    await send(ladder, { to: 4500 })
+    ladder.sink().announce([])
+    ladder.publisher.end('lost')
+    await ladder.live.clock.advance(1000)
+    await send({ ...ladder, publisher: ladder.live.publish() }, { to: 4000 })
+    const playlist = await ladder.live.media('v90-t1.m3u8')
+    expect(violationsOf(playlist)).toEqual([])
+    const source = await ladder.live.media('video-t1.m3u8')
+    expect(playlist.segments.at(-1)?.sequence).toBe(source.segments.at(-1)?.sequence)
+  })
+
+  test('follows the source where that clock stood still', async () => {
+    const ladder = await withLadder()
+    await send(ladder, { to: 4000 })
+    const still = (frame: Frame) => ({ ...frame, dts: 4000, pts: 4000 })
+    const late = (frame: Frame) => ({ ...frame, dts: frame.dts - 2000, pts: frame.pts - 2000 })
+    const seen = picturesOf(SOURCE).filter(({ dts }) => dts >= 4000 && dts < 10_000)
+    const small = picturesOf(SMALL).filter(({ dts }) => dts >= 4000 && dts < 10_000)
+    for (const [i, frame] of seen.entries()) {
+      const change = frame.dts < 6000 ? still : late
+      await ladder.live.clock.advance(33)
+      ladder.publisher.write(change(frame))
+      const picture = small[i]
+      if (picture) ladder.sink().onFrame('v90', change(picture))
+    }
+    expect(Math.abs(endsOf(ladder).window ?? Number.NaN)).toBeLessThan(0.5)
+  })
+
   test('goes on in the next publish, behind a discontinuity as the source', async () => {
     const ladder = await withLadder()
     await send(ladder, { to: 4000 })
