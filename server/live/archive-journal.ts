@@ -1,6 +1,18 @@
 import { z } from 'zod'
 import type { RecordedSegment } from '../formats/recording/recording-index.ts'
 import { NearcastError } from '../lib/errors.ts'
+import {
+  count,
+  facts,
+  pace,
+  place,
+  promise,
+  rendition,
+  seconds,
+  segment,
+  time,
+  uri,
+} from './event-schema.ts'
 import type { RenditionFacts, RenditionId } from './window-event.ts'
 
 /** A run of one window's segments whose objects lie in one place; a recording is one. */
@@ -62,13 +74,6 @@ export interface Journal {
 }
 
 const name = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/)
-const rendition = z.string().regex(/^[a-z][a-z0-9]{0,31}$/)
-const uri = z.string().regex(/^[a-z0-9]{1,32}\/[a-z0-9-]{1,64}\.mp4$/)
-const epoch = z.string().regex(/^[a-z0-9]{1,32}$/)
-const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER)
-const seconds = z.number().min(0).max(1_000_000)
-const time = z.number().min(-8.64e15).max(8.64e15)
-const target = z.int().min(1).max(999)
 
 const headSchema = z.object({
   kind: z.literal('chapter'),
@@ -78,43 +83,26 @@ const headSchema = z.object({
   bornAt: time,
   windowSeconds: seconds,
   dvrSeconds: seconds,
-  place: z.string().regex(/^(?:[A-Za-z0-9_-]{1,128}\/){1,5}$/),
+  place,
   startedAt: time,
   record: z.string().max(100).optional(),
 })
 
 const entrySchema = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('pace'), partTargetSeconds: z.number().min(0.001).max(1000) }),
-  z.object({
-    kind: z.literal('promise'),
-    targets: z.array(target).min(1).max(16),
-    current: target,
-    floor: z.int().min(0).max(999),
-  }),
+  pace,
+  promise,
   z.object({
     kind: z.literal('init'),
     rendition,
     uri,
-    facts: z.object({
-      kind: z.enum(['video', 'audio']),
-      codecString: z.string().max(100),
-      width: z.int().min(0).max(65_535),
-      height: z.int().min(0).max(65_535),
-      channels: z.int().min(0).max(255),
-      language: z.string().max(35),
-    }),
+    facts,
     bitsPerSecond: z.number().min(0).max(1e12),
+    // Of publishers no decoder configuration is longer than 32 KiB.
     media: z.base64().max(64 * 1024),
   }),
   z.object({
     kind: z.literal('kept'),
-    rendition,
-    sequence: count,
-    epoch,
-    init: uri,
-    startedAt: time,
-    discontinuity: z.boolean(),
-    discontinuitySequence: count,
+    ...segment,
     seconds,
     bytes: count,
     samples: count,
@@ -135,7 +123,7 @@ export function writeJournalLine(entry: ChapterHead | JournalEntry): string {
 
 /**
  * Reads what a process wrote until it was killed. A line that a full disk tore is passed over. Throws `origin-failed` when
- * the first one is not a chapter's head.
+ * the first whole one is not a chapter's head.
  */
 export function readJournal(bytes: Buffer): Journal {
   let head: ChapterHead | undefined
@@ -149,6 +137,7 @@ export function readJournal(bytes: Buffer): Journal {
       if (parsed.success) entries.push(parsed.data)
       continue
     }
+    if (value === undefined) continue
     const parsed = headSchema.safeParse(value)
     if (!parsed.success) break
     head = parsed.data

@@ -1,5 +1,19 @@
 import { z } from 'zod'
 import { NearcastError } from '../lib/errors.ts'
+import {
+  count,
+  epoch,
+  facts,
+  MEDIA_MAX,
+  pace,
+  place,
+  promise,
+  rendition,
+  seconds,
+  segment,
+  time,
+  uri,
+} from './event-schema.ts'
 import type { WindowEvent } from './window-event.ts'
 
 /**
@@ -9,28 +23,10 @@ import type { WindowEvent } from './window-event.ts'
 const MAGIC = Buffer.from('NCTAIL1\n', 'latin1')
 
 const JSON_MAX = 64 * 1024
-/** A part is at most 32 MiB of samples and a header for each. */
-const MEDIA_MAX = 48 * 1024 * 1024
 /** Of a segment whose media follows; one of more parts is sent in full. */
 const PARTS_MAX = 1000
 
 const name = z.string().min(1).max(200)
-const rendition = z.string().regex(/^[a-z][a-z0-9]{0,31}$/)
-const uri = z.string().regex(/^[a-z0-9]{1,32}\/[a-z0-9-]{1,64}\.mp4$/)
-const epoch = z.string().regex(/^[a-z0-9]{1,32}$/)
-const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER)
-const seconds = z.number().min(0).max(1_000_000)
-const target = z.int().min(1).max(999)
-const time = z.number().min(-8.64e15).max(8.64e15)
-
-const facts = z.object({
-  kind: z.enum(['video', 'audio']),
-  codecString: z.string().max(100),
-  width: z.int().min(0).max(65_535),
-  height: z.int().min(0).max(65_535),
-  channels: z.int().min(0).max(255),
-  language: z.string().max(35),
-})
 
 const eventSchema = z.discriminatedUnion('kind', [
   z.object({
@@ -41,13 +37,8 @@ const eventSchema = z.discriminatedUnion('kind', [
     windowSeconds: seconds,
     dvrSeconds: seconds,
   }),
-  z.object({ kind: z.literal('pace'), partTargetSeconds: z.number().min(0.001).max(1000) }),
-  z.object({
-    kind: z.literal('promise'),
-    targets: z.array(target).min(1).max(16),
-    current: target,
-    floor: z.int().min(0).max(999),
-  }),
+  pace,
+  promise,
   z.object({ kind: z.literal('init'), rendition, uri, facts }),
   z.object({
     kind: z.literal('announce'),
@@ -58,13 +49,7 @@ const eventSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('publish'), epoch }),
   z.object({
     kind: z.literal('segment'),
-    rendition,
-    sequence: count,
-    epoch,
-    init: uri,
-    startedAt: time,
-    discontinuity: z.boolean(),
-    discontinuitySequence: count,
+    ...segment,
     gapSeconds: seconds,
   }),
   z.object({
@@ -78,29 +63,17 @@ const eventSchema = z.discriminatedUnion('kind', [
   }),
   z.object({
     kind: z.literal('past'),
-    rendition,
-    sequence: count,
-    epoch,
-    init: uri,
-    startedAt: time,
-    discontinuity: z.boolean(),
-    discontinuitySequence: count,
+    ...segment,
     parts: z
       .array(z.tuple([seconds, z.boolean(), count, z.int().min(0).max(MEDIA_MAX)]))
       .max(PARTS_MAX),
   }),
   z.object({
     kind: z.literal('archived'),
-    rendition,
-    sequence: count,
-    epoch,
-    init: uri,
-    startedAt: time,
-    discontinuity: z.boolean(),
-    discontinuitySequence: count,
+    ...segment,
     durationSeconds: seconds,
     byteLength: count,
-    place: z.string().regex(/^(?:[A-Za-z0-9_-]{1,128}\/){1,5}$/),
+    place,
   }),
   z.object({ kind: z.literal('fill'), rendition, sequence: count, index: count }),
   z.object({ kind: z.literal('close'), rendition, sequence: count }),
