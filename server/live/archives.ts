@@ -107,7 +107,10 @@ export class Archives {
   async resume(saved: readonly LiveWindow[]): Promise<readonly LiveWindow[]> {
     await mkdir(this.#journals, { recursive: true, mode: 0o700 })
     await mkdir(join(this.#options.folder, 'objects'), { recursive: true, mode: 0o700 })
-    const left = await readLeftJournals(this.#journals, { ...this.#options, local: this.#local })
+    const { left, unread } = await readLeftJournals(this.#journals, {
+      ...this.#options,
+      local: this.#local,
+    })
     const windows = [...saved]
     for (const id of new Set(left.map(({ journal }) => journal.head.id))) {
       const journals = left.filter(({ journal }) => journal.head.id === id)
@@ -123,7 +126,8 @@ export class Archives {
       if (window) this.#watch(window, chapters)
       else for (const chapter of chapters) this.#unlist(chapter)
     }
-    void this.#sweep()
+    // A journal that could not be read may name what no other does.
+    if (unread === 0) void this.#sweep()
     return windows
   }
 
@@ -327,10 +331,19 @@ export class Archives {
   #rebuild(left: readonly LeftJournal[]): LiveWindow | undefined {
     const { clock, limits, log } = this.#options
     const journals = left.map(({ journal }) => journal)
-    const window = windowOf(journals, { now: clock.now(), oldMs: OLD_MS, limits })
-    if (window)
-      log.info('a live window was not saved: it goes on from the archive', { stream: window.name })
-    return window
+    const stream = journals[0]?.head.name
+    try {
+      const window = windowOf(journals, { now: clock.now(), oldMs: OLD_MS, limits })
+      if (window) log.info('a live window was not saved: it goes on from the archive', { stream })
+      return window
+    } catch (error) {
+      // What cannot be gone on with must not keep the others, or the server, from beginning.
+      log.warn('a live window cannot be made from its archive', {
+        stream,
+        reason: describeError(error),
+      })
+      return undefined
+    }
   }
 
   #fileOf({ place }: ChapterHead): string {

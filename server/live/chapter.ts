@@ -57,6 +57,7 @@ export class Chapter {
   readonly #file: string
   readonly #deps: ChapterDeps
   #begun = false
+  #torn = false
 
   constructor(head: ChapterHead, file: string, deps: ChapterDeps) {
     this.head = head
@@ -91,7 +92,15 @@ export class Chapter {
   /** Appends to the journal; throws what the disk says. */
   async note(entry: JournalEntry): Promise<void> {
     const begin = this.#begun ? '' : writeJournalLine(this.head)
-    await appendFile(this.#file, begin + writeJournalLine(entry), { mode: PRIVATE })
+    // A full disk may have torn the line before: this one must not stick to it.
+    const apart = this.#torn ? '\n' : ''
+    this.#torn = false
+    try {
+      await appendFile(this.#file, apart + begin + writeJournalLine(entry), { mode: PRIVATE })
+    } catch (error) {
+      this.#torn = true
+      throw error
+    }
     this.#begun = true
   }
 

@@ -1,6 +1,6 @@
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describeError } from '../lib/errors.ts'
+import { describeError, hasCode } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { type Journal, readJournal } from './archive-journal.ts'
 import { Chapter, type ChapterDeps } from './chapter.ts'
@@ -13,12 +13,16 @@ export interface LeftJournal {
 export const JOURNAL_SUFFIX = '.ndjson'
 const JOURNAL_BYTES_MAX = 512 * 1024 * 1024
 
-/** What an earlier process left in a folder, the oldest first; what cannot be read is removed, with a line in the log. */
+/**
+ * What an earlier process left in a folder, the oldest first. What is no journal is removed, with a line in the log; what a
+ * disk or a want of handles kept from being read (`unread`) may name a recording, and the next start tries again.
+ */
 export async function readLeftJournals(
   folder: string,
   deps: ChapterDeps & { readonly log: Log },
-): Promise<readonly LeftJournal[]> {
+): Promise<{ readonly left: readonly LeftJournal[]; readonly unread: number }> {
   const left: LeftJournal[] = []
+  let unread = 0
   for (const name of await readdir(folder)) {
     if (!name.endsWith(JOURNAL_SUFFIX)) continue
     const file = join(folder, name)
@@ -34,8 +38,10 @@ export async function readLeftJournals(
         file: name,
         reason: describeError(error),
       })
-      await rm(file, { force: true })
+      if (hasCode(error, 'origin-failed')) await rm(file, { force: true })
+      else unread++
     }
   }
-  return left.sort((a, b) => a.journal.head.startedAt - b.journal.head.startedAt)
+  left.sort((a, b) => a.journal.head.startedAt - b.journal.head.startedAt)
+  return { left, unread }
 }

@@ -7,6 +7,8 @@ import type { RenditionId } from './window-event.ts'
 
 /** So far behind is no disk that wrote anything in the last ten minutes. */
 const MISSING_MAX = 1000
+/** Behind more than half a day of missing segments a rendition begins anew; a damaged number would take for ever. */
+const SILENT_MAX = 50_000
 
 /** Tells a window that goes on where its older segments are; the oldest chapter first. */
 export function attachChapters(window: LiveWindow, chapters: readonly Chapter[]): void {
@@ -39,7 +41,13 @@ export function windowOf(
   const [first] = journals
   const entries = journals.flatMap((journal) => journal.entries)
   const kept = entries.flatMap((entry) => (entry.kind === 'kept' ? [entry] : []))
-  const newest = Math.max(0, ...kept.map(({ startedAt, seconds }) => startedAt + seconds * 1000))
+  // Half a day of several renditions is more than a call takes as arguments.
+  let newest = 0
+  let lastKept = -1
+  for (const { startedAt, seconds, sequence } of kept) {
+    newest = Math.max(newest, startedAt + seconds * 1000)
+    lastKept = Math.max(lastKept, sequence)
+  }
   if (!first || now - newest > oldMs || entries.some(({ kind }) => kind === 'window-end'))
     return undefined
   const { id, name, bornAt, windowSeconds, dvrSeconds } = first.head
@@ -58,7 +66,7 @@ export function windowOf(
   if (epoch !== undefined) window.apply({ kind: 'publish', epoch })
   const begun = new Map<number, number>()
   // Where none is noted, the one behind the last that was kept had begun.
-  const least = 1 + kept.reduce((last, { sequence }) => Math.max(last, sequence), -1)
+  const least = 1 + lastKept
   let last = least
   for (const entry of entries) {
     if (entry.kind !== 'begun' || entry.sequence > least + MISSING_MAX) continue
@@ -84,7 +92,8 @@ function addMissing(
 ): void {
   let startedAt = end.startedAt + end.seconds * 1000
   let { discontinuitySequence } = end
-  for (let sequence = end.sequence + 1; sequence <= last; sequence++) {
+  const first = last - end.sequence > SILENT_MAX ? last : end.sequence + 1
+  for (let sequence = first; sequence <= last; sequence++) {
     const gapSeconds = Math.max(0.2, end.seconds)
     const { epoch, init } = end
     const before = discontinuitySequence

@@ -76,6 +76,8 @@ export class StreamArchive {
       for (const segment of rendition.segments)
         if (segment.place !== undefined) this.#count(segment.place, 1)
         else if (!segment.open && !segment.gap) this.#queue.push({ rendition, segment })
+    // What lies behind a hole is not in the window, and is nobody's from the beginning.
+    for (const chapter of past) this.#mayBeUnlisted(chapter)
     window.onForgotten = (rendition, segment) => this.#forgotten(rendition, segment)
     this.#listening = window.listen((event) => this.#take(event))
     void this.#run()

@@ -1,5 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { mkdir, mkdtemp, readFile, rmdir, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import {
   readRecordingIndex,
@@ -12,8 +15,11 @@ import {
   readJournal,
   writeJournalLine,
 } from '../../server/live/archive-journal.ts'
+import { Chapter } from '../../server/live/chapter.ts'
 import { OldLines, Rendered } from '../../server/live/rendered.ts'
 import { windowOf } from '../../server/live/restored-window.ts'
+import { openMemoryStore } from '../../server/storage/memory.ts'
+import { FakeClock } from '../support/fake-clock.ts'
 import { FUZZ_RUNS } from '../support/fuzz-runs.ts'
 
 const FACTS = {
@@ -105,6 +111,43 @@ test('a journal with broken bytes is read as far as it means something, or refus
     ),
     { numRuns: FUZZ_RUNS },
   )
+})
+
+test('a window is made anew from days of several renditions, and from numbers that lie', () => {
+  const limits = { now: 600_001_000, oldMs: 600_000, limits: { bytes: 1000 } }
+  const { head, entries } = readJournal(JOURNAL)
+  const kept = (sequence: number) =>
+    ({ kind: 'kept', rendition: 'video', ...segment(sequence) }) as const
+  // A worker thread takes more arguments than the main one, which gives up at 125,000.
+  const many = Array.from({ length: 600_000 }, (_, i) => kept(i))
+  const long = { head, entries: [...entries.slice(0, 3), ...many], length: 0 }
+  expect(windowOf([long], limits)?.rendition('video')?.id).toBe('video')
+  const sound = { ...kept(0), rendition: 'audio' }
+  const lies = { ...kept(1), sequence: Number.MAX_SAFE_INTEGER - 1, startedAt: 600_000_000 }
+  const [init] = entries.filter((entry) => entry.kind === 'init')
+  if (!init) throw new Error('no init section')
+  const odd = [...entries.slice(0, 3), { ...init, rendition: 'audio' }, sound, lies]
+  const window = windowOf([{ head, entries: odd, length: 0 }], limits)
+  expect(window?.rendition('audio')?.segments).toHaveLength(1)
+})
+
+test('a line that a full disk tore spoils none of those behind it', async () => {
+  const clock = new FakeClock()
+  const file = join(await mkdtemp(join(tmpdir(), 'nearcast-journal-')), 'torn.ndjson')
+  const chapter = new Chapter(HEAD, file, { local: openMemoryStore({ clock }), clock })
+  await mkdir(file)
+  const [seventh, eighth] = [7, 8].map(
+    (i) => ({ kind: 'kept', rendition: 'video', ...segment(i) }) as const,
+  )
+  if (!seventh || !eighth) throw new Error('no segments')
+  await expect(chapter.note(seventh)).rejects.toThrow()
+  await rmdir(file)
+  await writeFile(file, writeJournalLine(HEAD).slice(0, 40))
+  await chapter.note(seventh)
+  await chapter.note(eighth)
+  const { head, entries } = readJournal(await readFile(file))
+  expect(head).toEqual(HEAD)
+  expect(entries).toEqual([seventh, eighth])
 })
 
 test('an index is read as it was written; other bytes are refused', async () => {

@@ -1,4 +1,4 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { openFileStore } from '../../server/storage/file.ts'
@@ -145,6 +145,27 @@ test('a start removes objects that no journal knows, and journals that say nothi
   await until(async () => (await archivedFiles(folder)).length === 0)
   expect(await readdir(journals)).toEqual([])
   expect((await second.live.get('/live/main/index.m3u8')).status).toBe(404)
+})
+
+test('a journal that the disk does not give is kept for the next start, and what it may name, too', async () => {
+  const folder = await newFolder()
+  const clock = new FakeClock()
+  const first = await openWithArchive(folder, {}, clock)
+  await send(first.archives, first.live.publish(), 0, 5000)
+  const before = await archivedFiles(folder)
+  const journals = join(folder, 'archive', 'journals')
+  const [name = ''] = await readdir(journals)
+  const journal = await readFile(join(journals, name))
+  await rm(join(journals, name))
+  await mkdir(join(journals, name))
+  await openWithArchive(folder, {}, clock)
+  for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve))
+  expect(await archivedFiles(folder)).toEqual(before)
+  expect(await readdir(journals)).toEqual([name])
+  await rmdir(join(journals, name))
+  await writeFile(join(journals, name), journal)
+  const third = await openWithArchive(folder, {}, clock)
+  expect((await third.live.media('dvr-video-t1.m3u8')).segments.length).toBeGreaterThan(4)
 })
 
 describe('a store', () => {
