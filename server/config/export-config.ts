@@ -24,11 +24,21 @@ export function exportConfig(
     redis,
     live,
     hooks,
+    srt,
+    pulls,
     ...rest
   } = config
   return {
     ...rest,
     live: { ...live, record: live.record ?? 'off' },
+    srt: {
+      ...srt,
+      streams: srt.streams.map((stream) =>
+        stream.passphrase === undefined ? stream : { ...stream, passphrase: HIDDEN },
+      ),
+    },
+    // Keys of streams stand in their addresses: in the path of RTMP, in the query of others.
+    pulls: pulls.map((pull) => ({ ...pull, url: `${originOf(pull.url)}/${HIDDEN}` })),
     // Of many receivers the path is a secret.
     hooks: hooks.map(({ url, events }) => ({
       url: `${new URL(url).origin}/${HIDDEN}`,
@@ -63,6 +73,12 @@ function exportOrigin(options: OriginOptions): Readonly<Record<string, unknown>>
       return { ...rest, health: { path: health.path, interval: health.intervalMs / 1000 } }
     }
   }
+}
+
+/** Scheme, host and port alone. */
+function originOf(address: string): string {
+  const url = new URL(address)
+  return `${url.protocol}//${url.host}`
 }
 
 function withoutPassword(address: string): string {

@@ -41,7 +41,7 @@ function missingFolders({ origins, role }: Config): readonly string[] {
 }
 
 /** Of a configuration that was exported: the origins would be sent the word instead of the secret. */
-function hiddenValues({ origins, parent, hooks }: Config): readonly string[] {
+function hiddenValues({ origins, parent, hooks, pulls }: Config): readonly string[] {
   const keys = Object.entries(origins).flatMap(([id, origin]) =>
     origin.kind === 'http'
       ? Object.entries(origin.headers).flatMap(([name, value]) =>
@@ -52,6 +52,8 @@ function hiddenValues({ origins, parent, hooks }: Config): readonly string[] {
   if (parent?.token === HIDDEN) keys.push('parent.token')
   for (const [at, { secret }] of hooks.entries())
     if (secret === HIDDEN) keys.push(`hooks.${at}.secret`)
+  for (const [at, { url }] of pulls.entries())
+    if (url.endsWith(HIDDEN)) keys.push(`pulls.${at}.url`)
   return keys.map((key) => `${key}: ${HIDDEN} is what the export wrote for a secret; put it back`)
 }
 

@@ -108,7 +108,8 @@ export async function listenHttp(options: ListenOptions): Promise<HttpListener> 
     else connections.breakOff(socket, () => endBehind(socket, clock, unreadable(error)))
   })
   const quick = new Map<Socket, FastConnection>()
-  if (options.fast) letFastAnswer(server, quick, { ...options.fast, firstMs: headersMs, halfClosedMs })
+  if (options.fast)
+    letFastAnswer(server, quick, { ...options.fast, firstMs: headersMs, halfClosedMs })
   // A proxy's method; this is no proxy.
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
     if (connections.isBusy(socket)) socket.destroy()

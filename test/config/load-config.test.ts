@@ -246,6 +246,23 @@ describe('the configuration', () => {
     expect(notesOn(again).join()).toContain('hooks.0.secret: (hidden)')
   })
 
+  it('is exported without passphrases, and of pulled addresses with the server alone', () => {
+    const config = load(`
+srt: { streams: [{ name: stage, port: 9000, passphrase: T0KEN-of-ours }] }
+pulls:
+  - { name: cam, url: 'rtsp://T0KEN:T0KEN@10.0.0.7:554/T0KEN?x=T0KEN' }
+  - { name: far, url: 'rtmp://far.example/live/T0KEN', always: true }
+`)
+    const exported = exportConfig(config)
+    expect(JSON.stringify(exported)).not.toContain('T0KEN')
+    expect(exported['pulls']).toMatchObject([
+      { name: 'cam', url: 'rtsp://10.0.0.7:554/(hidden)' },
+      { name: 'far', url: 'rtmp://far.example/(hidden)', always: true },
+    ])
+    const again = load(JSON.stringify({ pulls: exported['pulls'] }))
+    expect(notesOn(again).join()).toContain('pulls.1.url: (hidden)')
+  })
+
   it('is exported so that it can be read again, without its secrets', () => {
     const config = load(EXAMPLE)
     const { data, origins, ...exported } = JSON.parse(JSON.stringify(exportConfig(config)))
