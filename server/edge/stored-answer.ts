@@ -159,6 +159,12 @@ const CORS = [
   'Age, Date, Content-Length, Content-Range',
 ]
 
+/**
+ * Answers to a range under If-Match that speak of the object (RFC 9110 §13.1.1, §14.2, §15.5.5, §15.5.11). All others speak of the
+ * request or of the origin's condition: what is stored stays, and the same bytes may be had a moment later.
+ */
+const SAYS_OTHER_BYTES: ReadonlySet<number> = new Set([200, 206, 404, 410, 412, 416])
+
 /** Missing bytes of a generation, asked from its origin by range under the same etag; one of another length is another one. */
 export function rangeSource(
   fetch: (headers: Fields, signal: AbortSignal) => Promise<OriginMessage>,
@@ -185,9 +191,8 @@ export function rangeSource(
       if ((status === 206 || status === 200) && same && first !== undefined)
         return { start: first, body: bodyChunks(body) }
       await dropBody(body)
-      if (status >= 500)
-        throw new NearcastError('origin-failed', `the origin answered ${status} to a range`)
-      throw changed(tag, undefined)
+      if (SAYS_OTHER_BYTES.has(status)) throw changed(tag, undefined)
+      throw new NearcastError('origin-failed', `the origin answered ${status} to a range`)
     },
   }
 }

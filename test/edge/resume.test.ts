@@ -27,6 +27,8 @@ interface Settings {
   readonly dies: (
     count: number,
   ) => { readonly after: number; readonly by: 'cut' | 'silence' } | undefined
+  /** What it answers with instead of bytes, to the request of this number. */
+  readonly refuses?: (count: number) => number | undefined
   /** It answers the whole, whatever range is asked for. */
   readonly knowsNoRanges?: boolean
 }
@@ -37,6 +39,8 @@ async function startMortal(settings: Settings): Promise<{ edge: EdgeFixture; ask
   const server = await startWebServer((request: IncomingMessage, response: ServerResponse) => {
     const { range, 'if-match': ifMatch } = request.headers
     asked.push({ range, ifMatch })
+    const refusal = settings.refuses?.(asked.length)
+    if (refusal !== undefined) return response.writeHead(refusal, { 'retry-after': '1' }).end()
     const etag = asked.length > 1 ? (settings.laterEtag ?? '"v1"') : '"v1"'
     if (ifMatch !== undefined && ifMatch !== etag) return response.writeHead(412).end()
     const from = settings.knowsNoRanges ? 0 : Number(/^bytes=(\d+)-/.exec(range ?? '')?.[1] ?? 0)
@@ -125,6 +129,37 @@ test('nothing is put together from two films: the viewer is cut, the next one ge
   expect(next).toMatchObject({ status: 200, headers: { etag: '"v2"' } })
   expect(next.body.equals(film)).toBe(true)
   expect(asked.map(({ ifMatch }) => ifMatch)).toEqual([undefined, '"v1"', undefined])
+})
+
+test.each([301, 401, 403, 408, 429, 500, 502, 503, 504])(
+  'a range that is answered with %d failed: what is stored stays, and the next viewer has only the rest fetched',
+  async (refusal) => {
+    const { edge, asked } = await startMortal({
+      fields: ACCEPTS,
+      dies: onceAt300k,
+      refuses: (count) => (count === 2 ? refusal : undefined),
+    })
+    await expect(edge.ask('/film')).rejects.toThrow(/aborted|cut|hang up/)
+
+    const next = await edge.ask('/film')
+
+    expect(next).toMatchObject({ status: 200, headers: { etag: '"v1"' } })
+    expect(next.body.equals(film)).toBe(true)
+    expect(asked).toHaveLength(3)
+    expect(asked[2]).toMatchObject({ range: expect.stringMatching(/^bytes=[1-9]\d+-999999$/) })
+  },
+)
+
+test.each([404, 410, 412])('after a %d to a range the object is asked for anew', async (gone) => {
+  const { edge, asked } = await startMortal({
+    fields: ACCEPTS,
+    dies: onceAt300k,
+    refuses: (count) => (count === 2 ? gone : undefined),
+  })
+  await expect(edge.ask('/film')).rejects.toThrow(/aborted|cut|hang up/)
+
+  expect((await edge.ask('/film')).body.equals(film)).toBe(true)
+  expect(asked.map(({ range }) => range)).toEqual([undefined, expect.any(String), undefined])
 })
 
 test.each([
