@@ -1,4 +1,5 @@
-import { NearcastError } from '../lib/errors.ts'
+import type { Clock } from '../lib/clock.ts'
+import { type ErrorCode, NearcastError } from '../lib/errors.ts'
 import type { Slice } from './slice.ts'
 
 /** An origin's answer on its way: `body` begins at byte `start` of the generation. */
@@ -16,9 +17,16 @@ export interface Source {
   open(start: number, end: number, signal: AbortSignal): Promise<Run>
   /** Bytes fetched for this reader are not worth keeping unless they are read again. */
   readonly probation?: boolean | undefined
+  /** Paces what is asked again; without one nothing is asked again that brought no byte. */
+  readonly clock?: Clock | undefined
 }
 
+/** The origin said no, or when to come again: asking once more in a moment is not what it wants. */
+export class RefusedForNow extends NearcastError {}
+
 export interface FillOwner {
+  /** Somebody reads from the fill, or is on the way. */
+  reads(fill: Fill): boolean
   /** The slice at the fill's position, once readers are near enough and there is room; undefined when nobody reads any more. */
   nextSlice(fill: Fill): Promise<Slice | undefined>
   sliceFinished(slice: Slice): void
@@ -37,6 +45,8 @@ export type FillEnd =
 const RESUMES_MAX = 4
 /** …and again as often, once it gave so many. */
 const RESUMES_EARNED_BYTES = 4 * 1024 * 1024
+/** One that brought nothing is followed by another after each of these pauses: a server that restarts is back by then. */
+const PAUSES_MS: readonly number[] = [100, 400, 1600]
 
 /** One origin request over a run of missing bytes; read while it is written. Resumes by range where it has a source. */
 export class Fill {
@@ -76,7 +86,9 @@ export class Fill {
   /** Runs to the end, whatever that is; never rejects. */
   async run(first: Run | undefined, source: Source | undefined): Promise<FillEnd> {
     let run = first
-    for (let resumes = 0; ; resumes++) {
+    let resumes = 0
+    let fruitless = 0
+    for (;;) {
       const before = this.position
       try {
         if (!run) {
@@ -88,13 +100,34 @@ export class Fill {
         throw new NearcastError('origin-failed', `${this.limit - this.position} bytes are missing`)
       } catch (error) {
         if (this.stopped) return { kind: 'stopped' }
-        const resumable = source && this.position > before && resumes < RESUMES_MAX
-        if (!resumable) return { kind: 'failed', error }
-        if (this.position - before >= RESUMES_EARNED_BYTES) resumes = -1
+        const gained = this.position - before
+        fruitless = gained > 0 ? 0 : fruitless + 1
+        if (gained >= RESUMES_EARNED_BYTES) resumes = 0
+        else if (gained > 0) resumes++
+        const given = this.position > this.start && resumes <= RESUMES_MAX
+        const failed = { kind: 'failed', error } as const
+        if (!source || !given || isFinal(error)) return failed
+        this.#finishSlice()
+        if (fruitless > 0 && !(await this.#pause(source.clock, PAUSES_MS[fruitless - 1])))
+          return this.stopped ? { kind: 'stopped' } : failed
+        // Nobody may have been reading when it died: then only its slice was to be finished.
+        if (!this.#owner.reads(this)) return { kind: 'stopped' }
+        if (this.position >= this.limit) return { kind: 'reached' }
         run = undefined
       } finally {
         this.#finishSlice()
       }
+    }
+  }
+
+  /** false when there is none to be made, or it was broken off. */
+  async #pause(clock: Clock | undefined, ms: number | undefined): Promise<boolean> {
+    if (!clock || ms === undefined || !this.#owner.reads(this)) return false
+    try {
+      await clock.sleep(ms, this.#controller.signal)
+      return true
+    } catch {
+      return false
     }
   }
 
@@ -142,6 +175,21 @@ export class Fill {
     slice.finish()
     this.#owner.sliceFinished(slice)
   }
+}
+
+// A credential, a bucket or an object that is not there will not be there in a moment.
+const PASSING: ReadonlySet<ErrorCode> = new Set([
+  'origin-failed',
+  'origin-timeout',
+  'origin-unreachable',
+  'store-failed',
+  'store-unreachable',
+  'unavailable',
+])
+
+function isFinal(error: unknown): boolean {
+  if (error instanceof RefusedForNow) return true
+  return error instanceof NearcastError && !PASSING.has(error.code)
 }
 
 const EMPTY = new Uint8Array(0)

@@ -1,7 +1,7 @@
 import { NearcastError, hasCode } from '../lib/errors.ts'
 import { type Deferred, deferred } from '../lib/deferred.ts'
 import { Fill, type FillEnd, type FillOwner, type Run, type Source } from './fill.ts'
-import { type Readable, Reader } from './reader.ts'
+import { leadOf, type Readable, Reader } from './reader.ts'
 import { nextBoundary, runToFetch } from './run-to-fetch.ts'
 import type { Evictable, Shortage } from './sieve.ts'
 import { SLICE_OVERHEAD_BYTES, Slice, type SliceOwner } from './slice.ts'
@@ -250,6 +250,10 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     }
   }
 
+  reads(fill: Fill): boolean {
+    return this.#holds > 0 || this.#leadOf(fill) !== undefined
+  }
+
   sliceFinished(slice: Slice): void {
     if (slice.filled === 0) {
       this.#room.remove(slice)
@@ -356,15 +360,8 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     this.#waiters.fail(error, fill)
   }
 
-  /** How far the fastest of those who read from this fill is; undefined when there are none. */
   #leadOf(fill: Fill): number | undefined {
-    let lead: number | undefined
-    for (const reader of this.#sources.keys()) {
-      const { position, end } = reader
-      if (position < fill.start || position >= fill.limit || end <= fill.position) continue
-      if (lead === undefined || position > lead) lead = position
-    }
-    return lead
+    return leadOf(this.#sources.keys(), fill)
   }
 
   /**
@@ -374,7 +371,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   #reconsider(): void {
     for (const fill of this.#fills) {
       const over = fill.stopped || fill.position >= fill.limit
-      if (over || this.#holds > 0 || this.#leadOf(fill) !== undefined) continue
+      if (over || this.reads(fill)) continue
       const slice = fill.slice
       const nearlyDone =
         slice &&

@@ -74,3 +74,16 @@ export class Reader {
     }
   }
 }
+
+/** How far the fastest of those who read from a fill is; undefined when there are none. */
+export function leadOf(
+  readers: Iterable<Reader>,
+  fill: { readonly start: number; readonly position: number; readonly limit: number },
+): number | undefined {
+  let lead: number | undefined
+  for (const { position, end } of readers) {
+    if (position < fill.start || position >= fill.limit || end <= fill.position) continue
+    if (lead === undefined || position > lead) lead = position
+  }
+  return lead
+}

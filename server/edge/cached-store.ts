@@ -75,6 +75,7 @@ export function createCachedStore(options: CachedStoreOptions): ObjectStore {
   }
   const sourceOf = (info: ObjectInfo): Source => ({
     probation: options.probation ?? true,
+    clock,
     async open(start, end, signal) {
       const range = { start, end: end - 1 }
       try {

@@ -145,7 +145,7 @@ export function sourceOf(
   generation: Generation,
 ): Source | undefined {
   if (!generation.rangeable || generation.etag === undefined) return undefined
-  return rangeSource(askerOf(deps, exchange), generation.etag, generation.size)
+  return rangeSource(askerOf(deps, exchange), generation.etag, generation.size, deps.clock)
 }
 
 /**
@@ -161,7 +161,7 @@ function resumeSourceOf(
   const refused = /^\s*none\s*$/i.test(fieldLine(message.headers, 'accept-ranges') ?? '')
   if (message.status !== 200 || etag === undefined || size === undefined || refused)
     return undefined
-  return rangeSource(askerOf(deps, exchange), etag, size)
+  return rangeSource(askerOf(deps, exchange), etag, size, deps.clock)
 }
 
 function askerOf(deps: FetchDeps, exchange: Exchange): Parameters<typeof rangeSource>[0] {

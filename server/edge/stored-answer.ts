@@ -1,10 +1,11 @@
-import type { Source } from '../cache/fill.ts'
+import { RefusedForNow, type Source } from '../cache/fill.ts'
 import type { ChangeStamp, ObjectFacts } from '../cache/stored-object.ts'
 import { formatHttpDate, parseHttpDate } from '../http/dates.ts'
 import { formatEntityTag, parseEntityTag } from '../http/etag.ts'
 import { endToEndFields, fieldLine } from '../http/fields.ts'
 import type { Body, Fields, OriginMessage } from '../http/message.ts'
 import { parseContentRange } from '../http/range.ts'
+import type { Clock } from '../lib/clock.ts'
 import { NearcastError, hasCode } from '../lib/errors.ts'
 import { tagsOf } from './cache-tags.ts'
 import type { OriginFetch } from './origin-fetch.ts'
@@ -170,9 +171,11 @@ export function rangeSource(
   fetch: (headers: Fields, signal: AbortSignal) => Promise<OriginMessage>,
   etag: string,
   size: number | undefined,
+  clock: Clock,
 ): Source {
   const tag = formatEntityTag(etag)
   return {
+    clock,
     async open(start, end, signal) {
       let message: OriginMessage
       try {
@@ -192,7 +195,10 @@ export function rangeSource(
         return { start: first, body: bodyChunks(body) }
       await dropBody(body)
       if (SAYS_OTHER_BYTES.has(status)) throw changed(tag, undefined)
-      throw new NearcastError('origin-failed', `the origin answered ${status} to a range`)
+      const said = `the origin answered ${status} to a range`
+      if (status < 500 || fieldLine(headers, 'retry-after') !== undefined)
+        throw new RefusedForNow('origin-failed', said)
+      throw new NearcastError('origin-failed', said)
     },
   }
 }

@@ -182,6 +182,7 @@ export class Resting {
     }
     return {
       probation: origin.probation,
+      clock: origin.clock,
       async open(start, end, signal) {
         const first = await read(cellOf(run, start))
         signal.throwIfAborted()
