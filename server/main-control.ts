@@ -101,8 +101,8 @@ function settledIn(workers: Workers, log: ChangeLog): ChangeLog {
       return log.position
     },
     ...(log.parent !== undefined && { parent: log.parent }),
-    append: async (body) => {
-      const change = await log.append(body)
+    append: async (body, check) => {
+      const change = await log.append(body, check)
       // Workers are told no keys.
       if (change.kind !== 'stream-key') await workers.settled(change.seq)
       return change

@@ -19,8 +19,11 @@ export interface ChangeLog {
   readonly floor?: number
   /** Where the log is written that this one only follows: what is secret in it is not known here. */
   readonly parent?: string
-  /** Resolves when the change is on the disk and every subscriber has seen it. */
-  append(body: ChangeBody): Promise<Change>
+  /**
+   * Resolves when the change is on the disk and every subscriber has seen it. `check` runs when all changes before it are applied and
+   * nothing can come between; what it throws refuses the change.
+   */
+  append(body: ChangeBody, check?: () => void): Promise<Change>
   /** The changes after `seq`; undefined when some of them were folded away, and `since(0)` is where to start over. */
   since(seq: number): readonly Change[] | undefined
   /** Called with each change from now on, in order, before `append` resolves. */
@@ -101,8 +104,8 @@ class FoldedChangeLog implements ChangeLog {
     return this.#floor
   }
 
-  async append(body: ChangeBody): Promise<Change> {
-    const change = await this.#inTurn(() => this.#append(body))
+  async append(body: ChangeBody, check?: () => void): Promise<Change> {
+    const change = await this.#inTurn(() => this.#append(body, check))
     // In its own turn, so that nobody waits for it whose change is written already.
     if (this.#long) void this.#inTurn(() => this.#compactWhenLong())
     return change
@@ -125,8 +128,9 @@ class FoldedChangeLog implements ChangeLog {
     })
   }
 
-  async #append(body: ChangeBody): Promise<Change> {
+  async #append(body: ChangeBody, check?: () => void): Promise<Change> {
     if (this.#closed) throw new NearcastError('unavailable', 'the change log is closed')
+    check?.()
     const change: Change = { ...body, seq: this.#seq + 1, at: this.#deps.clock.now() }
     await this.#file?.append(change)
     this.#seq = change.seq

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import * as z from 'zod'
 import type { ControlSnapshot } from '../distribution/control-state.ts'
+import { hostName } from '../distribution/match.ts'
 import { type Validated, validateDistribution, validateOrigin } from '../distribution/schema.ts'
 import type { Distribution, OriginOptions } from '../distribution/types.ts'
 import { NearcastError } from '../lib/errors.ts'
@@ -27,9 +28,10 @@ export const distributionRoutes: readonly Route[] = [
     status: 201,
     run: async (context, { body }) => {
       const distribution = checkDistribution(context, body)
-      if (context.state().distributions.some(({ id }) => id === distribution.id))
-        throw new NearcastError('conflict', `there is a distribution ${distribution.id} already`)
-      await putDistribution(context, distribution, false)
+      await putDistribution(context, distribution, () => {
+        if (context.state().distributions.some(({ id }) => id === distribution.id))
+          throw new NearcastError('conflict', `there is a distribution ${distribution.id} already`)
+      })
       return distribution
     },
   }),
@@ -53,7 +55,7 @@ export const distributionRoutes: readonly Route[] = [
           'bad-request',
           `the id is ${params['id']} in the address and ${distribution.id} in the body`,
         )
-      await putDistribution(context, distribution, false)
+      await putDistribution(context, distribution)
       return distribution
     },
   }),
@@ -63,7 +65,11 @@ export const distributionRoutes: readonly Route[] = [
     summary: 'Remove a distribution',
     status: 204,
     run: async (context, { params }) => {
-      await putDistribution(context, findDistribution(context, params['id']), true)
+      const distribution = findDistribution(context, params['id'])
+      await context.changes.append({ kind: 'distribution', distribution, removed: true }, () => {
+        findDistribution(context, params['id'])
+      })
+      context.log.info('distribution removed', { distribution: distribution.id })
     },
   }),
   route({
@@ -114,19 +120,44 @@ export const distributionRoutes: readonly Route[] = [
       if (!options) throw new NearcastError('not-found', `there is no origin ${id}`)
       const user = userOf(context, id)
       if (user) throw new NearcastError('conflict', `${id} is used by ${user}`)
-      await context.changes.append({ kind: 'origin', id, options, removed: true })
+      await context.changes.append({ kind: 'origin', id, options, removed: true }, () => {
+        const since = userOf(context, id)
+        if (since) throw new NearcastError('conflict', `${id} is used by ${since}`)
+      })
       context.log.info('origin removed', { origin: id })
     },
   }),
 ]
 
 async function putDistribution(
-  { changes, log }: ApiContext,
+  context: ApiContext,
   distribution: Distribution,
-  removed: boolean,
+  check?: () => void,
 ): Promise<void> {
-  await changes.append({ kind: 'distribution', distribution, removed })
-  log.info(removed ? 'distribution removed' : 'distribution set', { distribution: distribution.id })
+  await context.changes.append({ kind: 'distribution', distribution, removed: false }, () => {
+    check?.()
+    checkOrigins(context, distribution)
+    checkHosts(context, distribution)
+  })
+  context.log.info('distribution set', { distribution: distribution.id })
+}
+
+/** A name leads to one distribution; a disabled one keeps its names. What it had before, it may go on having. */
+function checkHosts({ state }: ApiContext, { kind, id, hosts }: Distribution): void {
+  if (kind !== 'web') return
+  const web = state().distributions.filter((one) => one.kind === 'web')
+  const had = new Set(web.find((one) => one.id === id)?.hosts.map(hostName))
+  for (const host of hosts) {
+    if (had.has(hostName(host))) continue
+    const holder = web.find((one) => one.id !== id && one.hosts.some(isSameHost(host)))
+    if (holder)
+      throw new NearcastError('conflict', `${id}: ${host} is held by distribution ${holder.id}`)
+  }
+}
+
+function isSameHost(host: string): (other: string) => boolean {
+  const name = hostName(host)
+  return (other) => hostName(other) === name
 }
 
 function findDistribution({ state }: ApiContext, id: string | undefined): Distribution {
@@ -137,6 +168,11 @@ function findDistribution({ state }: ApiContext, id: string | undefined): Distri
 
 function checkDistribution(context: ApiContext, value: unknown): Distribution {
   const distribution = unwrap(validateDistribution(value))
+  checkOrigins(context, distribution)
+  return distribution
+}
+
+function checkOrigins(context: ApiContext, distribution: Distribution): void {
   const known = [...BUILT_IN_ORIGINS, ...Object.keys(context.state().origins)]
   for (const origin of originsOf(distribution))
     if (!known.includes(origin))
@@ -144,7 +180,6 @@ function checkDistribution(context: ApiContext, value: unknown): Distribution {
         'config-invalid',
         `${distribution.id}: there is no origin ${origin}; there are ${known.join(', ')}`,
       )
-  return distribution
 }
 
 function checkMembers({ state }: ApiContext, id: string, members: readonly string[]): void {

@@ -20,6 +20,7 @@ import {
 import { ControlState } from '../../server/distribution/control-state.ts'
 import { validateDistribution } from '../../server/distribution/schema.ts'
 import { systemClock } from '../../server/lib/clock.ts'
+import { deferred } from '../../server/lib/deferred.ts'
 import { NearcastError } from '../../server/lib/errors.ts'
 import { silentLog } from '../../server/lib/log.ts'
 import { Metrics } from '../../server/lib/metrics.ts'
@@ -449,6 +450,56 @@ describe('distributions and origins', () => {
     expect((await remove('/distributions/films')).status).toBe(204)
     expect((await get('/distributions/films')).status).toBe(404)
     expect(state.snapshot().distributions.map(({ id }) => id)).toEqual(['default'])
+  })
+
+  /** Changes are written only when so many wait for it: as on a slow disk. */
+  const openGated = async (count: number) => {
+    const gate = deferred()
+    let waiting = 0
+    const gated: ChangeLog = {
+      ...followerLog(() => changes.position, ''),
+      append: async (change, check) => {
+        if (++waiting === count) gate.resolve()
+        await gate.promise
+        return changes.append(change, check)
+      },
+    }
+    await control.close()
+    control = await startControl({ ...deps, changes: gated })
+  }
+
+  it('are created once, however many ask for it at the same time', async () => {
+    await openGated(4)
+    const answers = await Promise.all(
+      ['a', 'b', 'c', 'd'].map((name) =>
+        post('/distributions', { ...films, hosts: [`${name}.example`] }),
+      ),
+    )
+    expect(answers.map(({ status }) => status).sort((a, b) => a - b)).toEqual([201, 409, 409, 409])
+    const made = answers.find(({ status }) => status === 201)
+    expect((await get('/distributions/films')).body).toEqual(made?.body)
+  })
+
+  it('hold their names: nobody else is given one of them', async () => {
+    const hosts = ['films.example', '*.films.example']
+    expect((await post('/distributions', { ...films, hosts })).status).toBe(201)
+    for (const host of ['FILMS.example', '*.films.example', '*'])
+      expect(await post('/distributions', { ...films, id: 'other', hosts: [host] })).toMatchObject({
+        status: 409,
+        body: { code: 'conflict', message: expect.stringMatching(/held by distribution/) },
+      })
+    const other = { ...films, id: 'other', hosts: ['a.films.example'] }
+    expect((await post('/distributions', other)).status).toBe(201)
+    expect(await put('/distributions/other', { ...other, hosts })).toMatchObject({ status: 409 })
+    expect((await put('/distributions/films', { ...films, hosts, enabled: false })).status).toBe(
+      200,
+    )
+    expect(await put('/distributions/other', { ...other, hosts })).toMatchObject({ status: 409 })
+    await openGated(2)
+    const both = await Promise.all(
+      ['one', 'two'].map((id) => post('/distributions', { ...films, id, hosts: ['new.example'] })),
+    )
+    expect(both.map(({ status }) => status).sort((a, b) => a - b)).toEqual([201, 409])
   })
 
   it('say which key is wrong and what is near it', async () => {
