@@ -5,6 +5,7 @@ import { DiskStore } from './cache/tier/disk-store.ts'
 import { Resting } from './cache/tier/resting.ts'
 import { bytesIn } from './cache/tier/segment-files.ts'
 import type { Config } from './config/config.ts'
+import type { Distribution } from './distribution/types.ts'
 import type { Log } from './lib/log.ts'
 import { type Random, readableToken } from './lib/random.ts'
 import { countWorkers } from './main-viewers.ts'
@@ -16,18 +17,32 @@ const WAYS = /"kind":"(?:origin|distribution)/
 /** Of a disk's free space, the cache takes so much at most: others write there too. */
 const FREE_PART = 0.5
 
+/** The ways of a parent: its distributions, and where in its log they or its origins were changed last. */
+export interface ToldWays {
+  readonly distributions: readonly Distribution[]
+  readonly position: string
+}
+
 /** The disk tier in the data folder, or undefined where the configuration wants none. Closed by the caller, after the last answer. */
 export async function openResting(
   config: Config,
-  deps: { readonly log: Log; readonly random: Random; readonly version: string },
+  deps: {
+    readonly log: Log
+    readonly random: Random
+    readonly version: string
+    /** What an edge was told by its parent, instead of what its own configuration says. */
+    readonly told?: ToldWays | undefined
+  },
 ): Promise<Resting | undefined> {
-  const { log, random, version } = deps
+  const { log, random, version, told } = deps
   if (config.cache.diskBytes === 0) return undefined
   // Its workers ask the parent elsewhere, so nothing would come through this process.
   if (config.role === 'edge' && countWorkers(config) > 0) return undefined
   const folder = join(config.data, FOLDER)
   const diskBytes = await boundedByDisk(folder, config.cache.diskBytes, log)
-  const fingerprint = fingerprintOf(config, version, await waysChanged(config.data))
+  const changes = told ? [told.position] : await waysChanged(config.data)
+  const distributions = told?.distributions ?? config.distributions
+  const fingerprint = fingerprintOf({ ...config, distributions }, version, changes)
   const resting: { current: Resting | undefined } = { current: undefined }
   const disk = await DiskStore.open({
     folder,

@@ -56,6 +56,8 @@ export interface Sources {
   readonly state: () => EdgeState
   readonly origin: (id: string) => Origin | undefined
   readonly control: () => ControlState
+  /** Only at an edge: `EPOCH:SEQ` of the parent's last change of a distribution or an origin. */
+  readonly waysPosition?: () => string
   /** Number of the last change that edges are told of. */
   readonly toldSeq: () => number
   /** Only where publishers and buckets are. */
@@ -250,6 +252,7 @@ export async function openRemoteSources(base: RemoteBase, remote: Remote): Promi
   const origins = new Map<string, Origin>()
   let control = new ControlState({ distributions: [], origins: {} })
   let epoch = ''
+  let waysSeq = 0
   const ready = deferred<void>()
 
   const learnOrigins = async () => {
@@ -265,6 +268,7 @@ export async function openRemoteSources(base: RemoteBase, remote: Remote): Promi
     for await (const item of parent.followChanges(undefined, stop.signal)) {
       if ('kind' in item) {
         control.apply(item)
+        if (item.kind === 'origin' || item.kind === 'distribution') waysSeq = item.seq
         if (item.kind === 'origin') await learnOrigins()
         remote.onApplied?.(control.seq)
         if (control.seq >= newest) ready.resolve()
@@ -276,6 +280,7 @@ export async function openRemoteSources(base: RemoteBase, remote: Remote): Promi
       // Before the state is begun anew, so that its changes follow at once.
       await learnOrigins()
       if (!resumed) {
+        waysSeq = 0
         control = new ControlState({ distributions: item.distributions, origins: {} })
         // What rests here may be older than an invalidation that the parent has folded away.
         control.invalidations.raiseFloor(item.floor)
@@ -318,6 +323,7 @@ export async function openRemoteSources(base: RemoteBase, remote: Remote): Promi
     viewers: () => replicas.viewers(),
     origin: (id) => builtIn.get(id) ?? origins.get(id),
     control: () => control,
+    waysPosition: () => `${epoch}:${waysSeq}`,
     toldSeq: () => control.seq,
     state: () => stateOf(control, epoch),
     tellParent: ({ by, seq }) =>

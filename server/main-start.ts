@@ -1,4 +1,5 @@
 import { Cache } from './cache/cache.ts'
+import type { Resting } from './cache/tier/resting.ts'
 import type { Config } from './config/config.ts'
 import {
   makeDataDir,
@@ -27,8 +28,13 @@ import { Metrics } from './lib/metrics.ts'
 import { readableToken, systemRandom } from './lib/random.ts'
 import { appliedSeq, cutRevoked, startControlRole } from './main-control.ts'
 import { tellEvents, tellRecording } from './main-events.ts'
-import { type Base, openLocalSources, openRemoteSources, type Sources } from './main-sources.ts'
-import { openResting } from './main-resting.ts'
+import {
+  openLocalSources,
+  openRemoteSources,
+  type RemoteBase,
+  type Sources,
+} from './main-sources.ts'
+import { openResting, type ToldWays } from './main-resting.ts'
 import { readVersion } from './main-version.ts'
 import { cacheShares, countWorkers, openViewers } from './main-viewers.ts'
 import { warmUp } from './main-warm.ts'
@@ -62,17 +68,11 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
   const secrets = await openSecrets(config.data, random)
   const metrics = new Metrics()
   const workerCount = countWorkers(config)
-  const resting = await openResting(config, { log, random, version })
-  const cache = new Cache({
-    ...config.cache,
-    memoryBytes: cacheShares(config, workerCount).main,
-    resting,
-  })
   const warnings: string[] = [...notesOn(config)]
-  const base = { config, clock, random, log, metrics, cache, version }
   // Closed first and all at once: one after another their graces would use up the drain before the windows are saved.
   const doors: Close[] = []
   // Closed in the opposite order, also when a later step of the start fails.
+  let resting: Resting | undefined
   const eventLoop = measureEventLoop(metrics)
   const closers: Close[] = [
     () => lock?.release(),
@@ -97,14 +97,26 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
   let workers: Workers | undefined
   let telling: Acknowledging | undefined
   try {
-    const sources: Sources =
+    // Before the disk tier: what rests there counts only under the rules that the parent has now.
+    const parent =
       config.role === 'edge'
-        ? await openParent(base, (seq) => {
+        ? await openParent({ config, clock, log, metrics, version }, (seq) => {
             if (workers) void workers.settled(seq).then(() => telling?.changed())
             else telling?.changed()
           })
-        : await openLocalSources(base, { onRecording: (event) => tellRecording(feed, event) })
-    closers.push(() => sources.close())
+        : undefined
+    if (parent) closers.push(() => parent.close())
+    resting = await openResting(config, { log, random, version, told: parent && toldBy(parent) })
+    const cache = new Cache({
+      ...config.cache,
+      memoryBytes: cacheShares(config, workerCount).main,
+      resting,
+    })
+    const base = { config, clock, random, log, metrics, cache, version }
+    const sources =
+      parent ??
+      (await openLocalSources(base, { onRecording: (event) => tellRecording(feed, event) }))
+    if (!parent) closers.push(() => sources.close())
     if (sources.changes) {
       const { changes } = sources
       const cut = (name: string) => cutRevoked(sources, name)
@@ -218,10 +230,17 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
   }
 }
 
-async function openParent(base: Base, onApplied: (seq: number) => void): Promise<Sources> {
+async function openParent(
+  base: RemoteBase & { readonly config: Config },
+  onApplied: (seq: number) => void,
+): Promise<Sources> {
   const { parent, edges } = base.config
   if (!parent) throw new NearcastError('config-invalid', 'parent: is missing')
   return openRemoteSources(base, { ...parent, onApplied, edgeId: edges[0]?.id ?? 'edge' })
+}
+
+function toldBy({ state, waysPosition }: Sources): ToldWays | undefined {
+  return waysPosition && { distributions: state().distributions, position: waysPosition() }
 }
 
 function warningsOf(workers: Workers | undefined): readonly string[] {

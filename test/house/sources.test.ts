@@ -112,6 +112,11 @@ describe('an edge', () => {
     )
     const ids = () => sources.state().distributions.map(({ id }) => id)
     await vi.waitFor(() => expect(ids()).toEqual(['a', 'b']))
+    const { epoch } = changes.position
+    expect(sources.waysPosition?.()).toBe(`${epoch}:1`)
+    await changes.append({ kind: 'invalidation', id: 'i', distribution: '*', paths: ['/a'] })
+    await vi.waitFor(() => expect(sources.state().seq).toBe(2))
+    expect(sources.waysPosition?.()).toBe(`${epoch}:1`)
     await before.close()
     configured = [distribution('c')]
     failures = 1
@@ -119,6 +124,7 @@ describe('an edge', () => {
     await vi.waitFor(() => expect(ids()).toEqual(['c', 'b']), { timeout: 5000 })
     await changes.append({ kind: 'distribution', distribution: distribution('d'), removed: false })
     await vi.waitFor(() => expect(ids()).toEqual(['c', 'b', 'd']), { timeout: 5000 })
+    expect(sources.waysPosition?.()).toBe(`${epoch}:3`)
     await sources.close()
     await after.close()
   })
