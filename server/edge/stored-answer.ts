@@ -1,5 +1,6 @@
 import { RefusedForNow, type Source } from '../cache/fill.ts'
 import type { ChangeStamp, ObjectFacts } from '../cache/stored-object.ts'
+import { formerCacheStatus } from '../http/cache-status.ts'
 import { formatHttpDate, parseHttpDate } from '../http/dates.ts'
 import { formatEntityTag, parseEntityTag } from '../http/etag.ts'
 import { endToEndFields, fieldLine } from '../http/fields.ts'
@@ -138,6 +139,9 @@ export function flatten(
   omit: readonly string[] = [],
 ): readonly string[] {
   const flat: string[] = []
+  // RFC 9211 §2: the edge puts its own member behind those of caches nearer to the origin.
+  const former = formerCacheStatus(fieldLine(fields, 'cache-status') ?? '')
+  if (former !== undefined && !omit.includes('cache-status')) flat.push('Cache-Status', former)
   for (const [name, value] of Object.entries(fields)) {
     if (REWRITTEN.has(name) || omit.includes(name)) continue
     const shown = shownName(name)

@@ -1,3 +1,5 @@
+import { isInnerList, parseList, Token } from 'structured-headers'
+
 /** Why a request went on to the origin (RFC 9211 §2.2). */
 export type ForwardReason =
   | 'bypass'
@@ -46,6 +48,31 @@ export function writeCacheStatus(status: CacheStatus): string {
   if (status.key !== undefined) text += `; key=${writeString(status.key)}`
   if (status.detail !== undefined) text += `; detail=${writeTokenOrString(status.detail)}`
   return text
+}
+
+/** Caches that an answer came through before, and the characters in which they said so. */
+const MEMBERS_MAX = 16
+const LONGEST = 2048
+
+/**
+ * What caches nearer to the origin said, as it came; undefined when it is no list of tokens and strings with parameters (RFC 9211 §2),
+ * empty, or longer than any chain of caches.
+ */
+export function formerCacheStatus(line: string): string | undefined {
+  if (line.length > LONGEST) return undefined
+  try {
+    const members = parseList(line)
+    const named = members.every(
+      (member) => !isInnerList(member) && (typeof member[0] === 'string' || isToken(member[0])),
+    )
+    return named && members.length > 0 && members.length <= MEMBERS_MAX ? line : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function isToken(value: unknown): boolean {
+  return value instanceof Token
 }
 
 // RFC 8941 §3.3.1: at most 15 digits.

@@ -44,6 +44,33 @@ test('the second viewer of a page is answered from the cache with Age and Cache-
   expect(origin.requests).toHaveLength(1)
 })
 
+test.each([
+  [
+    'a list',
+    'OriginCache; hit; ttl=30, "Shield"; fwd=miss',
+    'OriginCache; hit; ttl=30, "Shield"; fwd=miss, ',
+  ],
+  ['two lines', ['OriginCache; hit', 'Shield; fwd=miss'], 'OriginCache; hit, Shield; fwd=miss, '],
+  ['no list', 'HIT from cache.example (squid)', ''],
+])(
+  'what caches behind it said stands before its own member: %s (RFC 9211 §2)',
+  async (_, said, kept) => {
+    const origin = scriptedOrigin('site', ({ path }) =>
+      message(
+        200,
+        { 'cache-status': said, 'cache-control': path === '/a' ? 'max-age=60' : 'no-store' },
+        text('hello'),
+      ),
+    )
+    edge = await startEdge({ origins: [origin] })
+
+    const statusOf = async (path: string) => (await edge.ask(path)).headers['cache-status']
+    expect(await statusOf('/a')).toBe(`${kept}nearcast; fwd=uri-miss; stored; ttl=60`)
+    expect(await statusOf('/a')).toBe(`${kept}nearcast; hit; ttl=60`)
+    expect(await statusOf('/b')).toBe(`${kept}nearcast; fwd=uri-miss`)
+  },
+)
+
 test('HEAD on a cold object asks the origin for its head only, and GET afterwards is a fetch of its own', async () => {
   const origin = scriptedOrigin('site', ({ method }) =>
     message(

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parseCacheControl } from '../../server/http/cache-control.ts'
-import { writeCacheStatus } from '../../server/http/cache-status.ts'
+import { formerCacheStatus, writeCacheStatus } from '../../server/http/cache-status.ts'
 import { evaluateConditions, ifRangeHolds } from '../../server/http/conditionals.ts'
 import { formatHttpDate, parseHttpDate } from '../../server/http/dates.ts'
 import { formatEntityTag, parseEntityTag } from '../../server/http/etag.ts'
@@ -125,6 +125,17 @@ describe('whatever a field says', () => {
         expect(endToEndFields({ connection: text, 'content-length': '1' })).toEqual({
           'content-length': '1',
         })
+      }),
+      options,
+    )
+  })
+
+  it('a Cache-Status from elsewhere is one bounded line of ASCII, or dropped', () => {
+    const words = ['a', '"b"', '; hit', ';ttl=-1', ', ', ',', '(', ')', '?1', ':YQ==:', '\r\n', '"']
+    fc.assert(
+      fc.property(fieldText(words), (text) => {
+        const kept = formerCacheStatus(text)
+        if (kept !== undefined) expect(kept).toMatch(/^[\x20-\x7e\t]{1,2048}$/)
       }),
       options,
     )

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { writeCacheStatus } from '../../server/http/cache-status.ts'
+import { formerCacheStatus, writeCacheStatus } from '../../server/http/cache-status.ts'
 import { endToEndFields, fieldLine, listMembers } from '../../server/http/fields.ts'
 import { mediaTypeOf } from '../../server/http/media-type.ts'
 
@@ -88,5 +88,33 @@ describe('media types', () => {
     ['/', 'application/octet-stream'],
   ])('%s is %s', (path, expected) => {
     expect(mediaTypeOf(path)).toBe(expected)
+  })
+})
+
+describe('what caches nearer to the origin said (RFC 9211)', () => {
+  it.each([
+    'OriginCache; hit; ttl=1100',
+    '"CDN Company Here"; hit; ttl=545, Reverse-Proxy; fwd=stale; fwd-status=304; collapsed; stored',
+    'a;key=":x:";detail=MEMORY',
+  ])('is kept as it came: %s', (line) => {
+    expect(formerCacheStatus(line)).toBe(line)
+  })
+
+  it.each([
+    '',
+    ',',
+    'a; hit,',
+    'a; HIT',
+    '1; hit',
+    '(a b); hit',
+    '?1',
+    '"open; hit',
+    'a; hit b',
+    'é; hit',
+    'a; hit\r\nx: y',
+    `a; key="${'k'.repeat(2048)}"`,
+    Array.from({ length: 17 }, (_, i) => `c${i}; hit`).join(', '),
+  ])('is dropped where it is no such list or too long: %j', (line) => {
+    expect(formerCacheStatus(line)).toBeUndefined()
   })
 })
