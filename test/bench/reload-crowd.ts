@@ -42,7 +42,10 @@ function view(kind: (typeof KINDS)[number] | undefined) {
     const status = text.slice(9, 12)
     const hint = HINT.exec(text)
     text = ''
-    if (!hint || status !== '200') return void note(`${status} without a hint`)
+    if (!hint || status !== '200') {
+      note(`${status} without a hint`)
+      return
+    }
     const [, segment = '', part = ''] = hint
     // What is listed last is the part before the one that is hinted at.
     const times = came.get(`${segment}.${part}`) ?? []
