@@ -46,7 +46,7 @@ export class WaitingRoom {
   #release(what: string, group: Group): void {
     this.#groups.delete(what)
     this.#size -= group.waiters.size
-    for (const resolve of group.waiters) resolve()
+    resolveInTurns([...group.waiters])
     group.waiters.clear()
   }
 
@@ -55,4 +55,13 @@ export class WaitingRoom {
     this.#size--
     if (group.waiters.size === 0) this.#groups.delete(what)
   }
+}
+
+/** So many answers are begun in one turn of the event loop: thousands of them would keep everything else waiting. */
+const AT_ONCE = 256
+
+function resolveInTurns(waiters: readonly (() => void)[], from = 0): void {
+  for (const resolve of waiters.slice(from, from + AT_ONCE)) resolve()
+  if (from + AT_ONCE < waiters.length)
+    setImmediate(() => resolveInTurns(waiters, from + AT_ONCE))
 }

@@ -39,3 +39,21 @@ test('who leaves keeps nobody, and what is waited for anew afterwards is another
   room.release()
   await third.promise
 })
+
+test('of thousands who wait for the same, others get their turn between them', async () => {
+  const room = new WaitingRoom()
+  let there = false
+  let woken = 0
+  const waits = Array.from({ length: 1000 }, () => room.wait('part 1', () => there))
+  const all = waits.map(async ({ promise }) => {
+    await promise
+    woken++
+  })
+  there = true
+  room.wake()
+  expect(room).toMatchObject({ size: 0, groups: 0 })
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(woken).toBeLessThan(1000)
+  await Promise.all(all)
+  expect(woken).toBe(1000)
+})
