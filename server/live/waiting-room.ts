@@ -62,6 +62,5 @@ const AT_ONCE = 256
 
 function resolveInTurns(waiters: readonly (() => void)[], from = 0): void {
   for (const resolve of waiters.slice(from, from + AT_ONCE)) resolve()
-  if (from + AT_ONCE < waiters.length)
-    setImmediate(() => resolveInTurns(waiters, from + AT_ONCE))
+  if (from + AT_ONCE < waiters.length) setImmediate(() => resolveInTurns(waiters, from + AT_ONCE))
 }

@@ -28,7 +28,8 @@ async function call(port: number, codec = 'libx264'): Promise<number> {
     `-nostdin -v error -re -f lavfi -i testsrc2=s=320x180:r=30 -re -f lavfi -i sine=r=48000 ` +
     `-c:v ${codec} -g 30 -pix_fmt yuv420p -c:a aac -t 4 -f mpegts`
   const url = `srt://127.0.0.1:${port}?passphrase=${PASSPHRASE}`
-  const child = spawn('ffmpeg', [...media.split(' '), url], { stdio: 'ignore' })
+  // One that waits for an answer that never comes is not waited for.
+  const child = spawn('ffmpeg', [...media.split(' '), url], { stdio: 'ignore', timeout: 15_000 })
   const [code] = await once(child, 'close')
   return Number(code)
 }
