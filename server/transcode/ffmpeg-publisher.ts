@@ -81,7 +81,8 @@ export class FfmpegPublisher {
       .on('error', (error) => this.#end(describeError(error)))
       .on('end', () => this.#end('the source ended'))
     const { path } = deps.ffmpeg
-    if (path !== undefined) this.#command.setFfmpegPath(path)
+    // fluent-ffmpeg keeps the path of whoever set one last, for the whole process.
+    this.#command.setFfmpegPath(path ?? 'ffmpeg')
     // fluent-ffmpeg throws past its events when the program it once found has gone.
     if (path?.includes('/') && !existsSync(path))
       queueMicrotask(() => this.#end('cannot find ffmpeg'))
@@ -132,6 +133,7 @@ export class FfmpegPublisher {
 function explain(text: string): string {
   if (/could not write header|not compatible with flv|Function not implemented/i.test(text))
     return 'its codecs cannot be taken as they are: H.264 with AAC or MP3 can (HEVC with ffmpeg 6.1 or newer)'
-  if (/cannot find ffmpeg/i.test(text)) return 'ffmpeg was not found; install it or set FFMPEG_PATH'
+  if (/cannot find ffmpeg|spawn .*ENOENT/i.test(text))
+    return 'ffmpeg was not found; install it or set FFMPEG_PATH'
   return text
 }

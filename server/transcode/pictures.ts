@@ -67,7 +67,7 @@ function makeOne(
     .outputOptions(['-frames:v 1', '-c:v mjpeg', '-q:v 4', '-pix_fmt yuvj420p', '-threads 1'])
     .format('mjpeg')
     .output(output)
-  if (path !== undefined) command.setFfmpegPath(path)
+  command.setFfmpegPath(path ?? 'ffmpeg')
   return new Promise((resolve, reject) => {
     const late = clock.after(MAKE_MS, () => command.kill('SIGKILL'))
     command
