@@ -204,7 +204,7 @@ function originsOf(distribution: Distribution): readonly string[] {
 }
 
 function userOf({ state, stores }: ApiContext, id: string): string | undefined {
-  if (stores.includes(id)) return 'vod.origin of the configuration'
+  if (stores.includes(id)) return 'the configuration (vod.origin or live.record)'
   const { distributions, origins } = state()
   const distribution = distributions.find((one) => originsOf(one).includes(id))
   if (distribution) return `distribution ${distribution.id}`

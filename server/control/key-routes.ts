@@ -13,6 +13,8 @@ import {
 
 const STREAM_NAME = /^[A-Za-z0-9_-]{1,64}$/
 const OVERLAP_SECONDS_MAX = 7 * 86_400
+/** Keys that are being replaced: of two who ask at once one would get a key that nobody counted on. */
+const rotating = new Set<string>()
 
 /** The secret keys that publishers use. */
 export const keyRoutes: readonly Route[] = [
@@ -73,8 +75,13 @@ export const keyRoutes: readonly Route[] = [
     run: async (context, { params, body: { overlapSeconds } }) => {
       const { changes, random, clock, services, log } = context
       const former = findKey(context, params['id'])
+      if (rotating.has(former.id))
+        throw new NearcastError('conflict', `key ${former.id} is being replaced already`)
+      rotating.add(former.id)
       const options = { overlapSeconds, now: clock.now() }
-      const { made, formerUntil } = await rotateStreamKey(changes, random, former, options)
+      const { made, formerUntil } = await rotateStreamKey(changes, random, former, options).finally(
+        () => rotating.delete(former.id),
+      )
       const { name, id } = made
       log.info('stream key rotated', { stream: name, id, former: former.id, overlapSeconds })
       if (overlapSeconds === 0) services.cutRevoked(name)

@@ -2,9 +2,7 @@ import { existsSync } from 'node:fs'
 import { PassThrough } from 'node:stream'
 import ffmpeg from 'fluent-ffmpeg'
 import type { VideoTrack } from '../codecs/track.ts'
-import { FlvReader } from '../formats/flv/flv-reader.ts'
-import { FlvTagSplitter } from '../formats/flv/split-tags.ts'
-import { FLV_TAG } from '../formats/flv/write-tags.ts'
+import { FlvFileReader } from '../formats/flv/flv-file-reader.ts'
 import { describeError } from '../lib/errors.ts'
 import { deviceOptions, type Encoder, encoderOptions, RENDER_NODE, scaleFilter } from './encoder.ts'
 import { type FfmpegOptions, newCommand, NICENESS, probeFfmpeg } from './ffmpeg.ts'
@@ -77,19 +75,16 @@ function encodeTrial(
   return new Promise((resolve, reject) => {
     let track: VideoTrack | undefined
     let cpuSeconds = 0
-    const splitter = new FlvTagSplitter()
-    const reader = new FlvReader({
+    const reader = new FlvFileReader({
       onTracks: (tracks) => {
         track = tracks.find((one) => one.kind === 'video')
       },
       onFrame: () => {},
     })
-    reader.expect({ video: true, audio: false })
     const output = new PassThrough()
     output.on('data', (piece: Buffer) => {
       try {
-        for (const { type, timestamp, body } of splitter.push(piece))
-          if (type === FLV_TAG.video) reader.video(timestamp, body)
+        reader.push(piece)
       } catch (error) {
         output.destroy(error instanceof Error ? error : new Error(describeError(error)))
       }

@@ -1,13 +1,12 @@
-import { existsSync } from 'node:fs'
 import { Writable } from 'node:stream'
-import ffmpeg from 'fluent-ffmpeg'
+import type ffmpeg from 'fluent-ffmpeg'
 import { FlvFileReader } from '../formats/flv/flv-file-reader.ts'
 import type { Clock } from '../lib/clock.ts'
 import { describeError, NearcastError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import type { LiveStream, StreamEnd } from '../stream/live-stream.ts'
 import type { StreamRegistry } from '../stream/registry.ts'
-import type { FfmpegOptions } from './ffmpeg.ts'
+import { type FfmpegOptions, newCommand } from './ffmpeg.ts'
 
 /** What ffmpeg reads, and the stream it becomes. */
 export interface FfmpegSource {
@@ -69,7 +68,7 @@ export class FfmpegPublisher {
         done()
       },
     })
-    this.#command = ffmpeg()
+    this.#command = newCommand(deps.ffmpeg)
       .input(source.url)
       .inputOptions([...source.inputOptions])
       .outputOptions(['-map 0:v:0?', '-map 0:a:0?', '-c copy', '-flush_packets 1'])
@@ -80,13 +79,7 @@ export class FfmpegPublisher {
       .on('start', () => this.#stopped !== undefined && this.#kill())
       .on('error', (error) => this.#end(describeError(error)))
       .on('end', () => this.#end('the source ended'))
-    const { path } = deps.ffmpeg
-    // fluent-ffmpeg keeps the path of whoever set one last, for the whole process.
-    this.#command.setFfmpegPath(path ?? 'ffmpeg')
-    // fluent-ffmpeg throws past its events when the program it once found has gone.
-    if (path?.includes('/') && !existsSync(path))
-      queueMicrotask(() => this.#end('cannot find ffmpeg'))
-    else this.#command.run()
+    this.#command.run()
   }
 
   stop(reason: string): void {
@@ -133,7 +126,7 @@ export class FfmpegPublisher {
 function explain(text: string): string {
   if (/could not write header|not compatible with flv|Function not implemented/i.test(text))
     return 'its codecs cannot be taken as they are: H.264 with AAC or MP3 can (HEVC with ffmpeg 6.1 or newer)'
-  if (/cannot find ffmpeg|spawn .*ENOENT/i.test(text))
+  if (/cannot find ffmpeg|spawn .*ENOENT|exited with code 127/i.test(text))
     return 'ffmpeg was not found; install it or set FFMPEG_PATH'
   return text
 }

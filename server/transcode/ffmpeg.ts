@@ -93,13 +93,46 @@ function demoCommand(url: string, options: FfmpegOptions): ffmpeg.FfmpegCommand 
 /** Of encoders, as nice(1) has it, below whatever else the machine does: nobody's stream waits for one of ours. */
 export const NICENESS = 15
 
-/** A command of the ffmpeg that is configured. */
+/** A command of the ffmpeg that is configured; every one is made here. */
 export function newCommand(
   { path }: FfmpegOptions,
   more: ffmpeg.FfmpegCommandOptions = {},
 ): ffmpeg.FfmpegCommand {
-  const created = ffmpeg(more)
+  // Under nice(1) a program that has gone since it was looked at is an exit code; without, fluent-ffmpeg throws past its events.
+  const created = ffmpeg({ niceness: 1, ...more })
   // It remembers one path for the whole process: the last one said, so it is said each time.
   created.setFfmpegPath(path ?? 'ffmpeg')
   return created
+}
+
+/** Runs a command to its end. Rejects with what ffmpeg said, also when it is killed: after `ms`, or by the signal. */
+export function runCommand(
+  command: ffmpeg.FfmpegCommand,
+  {
+    clock,
+    ms,
+    signal,
+  }: { readonly clock: Clock; readonly ms: number; readonly signal?: AbortSignal },
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const kill = () => command.kill('SIGKILL')
+    const late = clock.after(ms, kill)
+    const over = () => {
+      late[Symbol.dispose]()
+      signal?.removeEventListener('abort', kill)
+    }
+    signal?.addEventListener('abort', kill, { once: true })
+    command
+      // It asks ffmpeg for its formats first; a kill during that finds no process.
+      .on('start', () => signal?.aborted && kill())
+      .on('error', (error) => {
+        over()
+        reject(error)
+      })
+      .on('end', () => {
+        over()
+        resolve()
+      })
+    command.run()
+  })
 }

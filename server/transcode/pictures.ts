@@ -1,9 +1,8 @@
 import { Readable, Writable } from 'node:stream'
-import ffmpeg from 'fluent-ffmpeg'
 import type { Clock } from '../lib/clock.ts'
 import { describeError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
-import type { FfmpegOptions } from './ffmpeg.ts'
+import { type FfmpegOptions, newCommand, NICENESS, runCommand } from './ffmpeg.ts'
 
 export interface PictureMakerDeps {
   readonly ffmpeg: FfmpegOptions
@@ -13,8 +12,6 @@ export interface PictureMakerDeps {
 
 const MAKE_MS = 10_000
 const JPEG_BYTES_MAX = 8 * 1024 * 1024
-/** What is live has the processor first. */
-const NICENESS = 15
 
 /**
  * Makes a JPEG of the first picture of some fragmented MP4 (init section first), one at a time and at low priority; `width` in pixels,
@@ -45,10 +42,10 @@ export function createPictureMaker(
   }
 }
 
-function makeOne(
+async function makeOne(
   media: readonly Uint8Array[],
   width: number,
-  { ffmpeg: { path }, clock }: PictureMakerDeps,
+  { ffmpeg, clock }: PictureMakerDeps,
 ): Promise<Buffer> {
   const pieces: Buffer[] = []
   let bytes = 0
@@ -59,7 +56,7 @@ function makeOne(
       done()
     },
   })
-  const command = ffmpeg({ niceness: NICENESS })
+  const command = newCommand(ffmpeg, { niceness: NICENESS })
     .input(Readable.from(media.map((one) => Buffer.from(one.buffer, one.byteOffset, one.length))))
     .inputOptions(['-threads 1', '-skip_frame nokey', '-f mp4'])
     .noAudio()
@@ -67,20 +64,8 @@ function makeOne(
     .outputOptions(['-frames:v 1', '-c:v mjpeg', '-q:v 4', '-pix_fmt yuvj420p', '-threads 1'])
     .format('mjpeg')
     .output(output)
-  command.setFfmpegPath(path ?? 'ffmpeg')
-  return new Promise((resolve, reject) => {
-    const late = clock.after(MAKE_MS, () => command.kill('SIGKILL'))
-    command
-      .on('error', (error) => {
-        late[Symbol.dispose]()
-        reject(error)
-      })
-      .on('end', () => {
-        late[Symbol.dispose]()
-        if (bytes === 0) reject(new Error('ffmpeg made no picture'))
-        else if (bytes > JPEG_BYTES_MAX) reject(new Error(`the picture has ${bytes} bytes`))
-        else resolve(Buffer.concat(pieces))
-      })
-    command.run()
-  })
+  await runCommand(command, { clock, ms: MAKE_MS })
+  if (bytes === 0) throw new Error('ffmpeg made no picture')
+  if (bytes > JPEG_BYTES_MAX) throw new Error(`the picture has ${bytes} bytes`)
+  return Buffer.concat(pieces)
 }

@@ -1,9 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Frame } from '../codecs/frame.ts'
 import type { VideoTrack } from '../codecs/track.ts'
-import { FlvReader } from '../formats/flv/flv-reader.ts'
-import { FlvTagSplitter } from '../formats/flv/split-tags.ts'
-import { FLV_TAG } from '../formats/flv/write-tags.ts'
+import { FlvFileReader } from '../formats/flv/flv-file-reader.ts'
 import { describeError } from '../lib/errors.ts'
 
 export interface RungOutputSink {
@@ -52,19 +50,16 @@ export class RungOutput {
 }
 
 function readFlv(socket: Socket, sink: RungOutputSink): void {
-  const splitter = new FlvTagSplitter()
-  const reader = new FlvReader({
+  const reader = new FlvFileReader({
     onTracks: (tracks) => {
       const track = tracks.find((one) => one.kind === 'video')
       if (track) sink.onTrack(track)
     },
     onFrame: (frame) => sink.onFrame(frame),
   })
-  reader.expect({ video: true, audio: false })
   socket.on('data', (piece) => {
     try {
-      for (const { type, timestamp, body } of splitter.push(piece))
-        if (type === FLV_TAG.video) reader.video(timestamp, body)
+      reader.push(piece)
     } catch (error) {
       socket.destroy()
       sink.onBroken(describeError(error))

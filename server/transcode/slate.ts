@@ -1,13 +1,12 @@
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import ffmpeg from 'fluent-ffmpeg'
 import type { VideoTrack } from '../codecs/track.ts'
-import { FlvReader } from '../formats/flv/flv-reader.ts'
+import { FlvFileReader } from '../formats/flv/flv-file-reader.ts'
 import type { Clock } from '../lib/clock.ts'
 import { describeError, NearcastError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
-import type { FfmpegOptions } from './ffmpeg.ts'
+import { type FfmpegOptions, newCommand, NICENESS, runCommand } from './ffmpeg.ts'
 import { drawSlate } from './slate-drawing.ts'
 
 export interface SlateMakerDeps {
@@ -37,8 +36,6 @@ const SIDE_MAX = 4096
 const FILES_MAX = 64
 const FILE_BYTES_MAX = 16 * 1024 * 1024
 const MAKE_MS = 60_000
-/** A slate is for later: what is live has the processor first. */
-const NICENESS = 15
 
 /**
  * Makes a second of "We'll be right back" with ffmpeg, one at a time and at low priority, and keeps it in `folder`. Undefined for
@@ -91,7 +88,7 @@ async function makeOne(
   if (kept) return kept
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const unfinished = `${file}.new`
-  const command = ffmpeg({ niceness: NICENESS })
+  const command = newCommand(deps.ffmpeg, { niceness: NICENESS })
     .input(Readable.from([drawSlate(width, height)]))
     .inputOptions([
       '-f rawvideo',
@@ -115,9 +112,8 @@ async function makeOne(
     ])
     .format('flv')
     .output(unfinished)
-  if (deps.ffmpeg.path !== undefined) command.setFfmpegPath(deps.ffmpeg.path)
   try {
-    await runFfmpeg(command, deps.clock, signal)
+    await runCommand(command, { clock: deps.clock, ms: MAKE_MS, signal })
     const picture = await readSlate(unfinished)
     await rename(unfinished, file)
     await removeOldest(folder)
@@ -126,34 +122,6 @@ async function makeOne(
     await rm(unfinished, { force: true })
     throw error
   }
-}
-
-function runFfmpeg(
-  command: ffmpeg.FfmpegCommand,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const kill = () => command.kill('SIGKILL')
-    const late = clock.after(MAKE_MS, kill)
-    const over = () => {
-      late[Symbol.dispose]()
-      signal.removeEventListener('abort', kill)
-    }
-    signal.addEventListener('abort', kill, { once: true })
-    command
-      // It asks ffmpeg for its formats first; a kill during that finds no process.
-      .on('start', () => signal.aborted && kill())
-      .on('error', (error) => {
-        over()
-        reject(error)
-      })
-      .on('end', () => {
-        over()
-        resolve()
-      })
-    command.run()
-  })
 }
 
 async function readKept(file: string): Promise<Picture | undefined> {
@@ -170,26 +138,18 @@ async function readSlate(file: string): Promise<Picture> {
   return readSlateFile(await readFile(file))
 }
 
-/** FLV 10.1 §E.3: a header of nine bytes, then tags of 11 bytes and a body, each behind the size of the one before. */
+/** Throws `media-broken` for what is no FLV with a picture, or is cut short. */
 export function readSlateFile(bytes: Buffer): Picture {
   let track: VideoTrack | undefined
   const frames: { readonly key: boolean; readonly data: Uint8Array }[] = []
-  const reader = new FlvReader({
+  const reader = new FlvFileReader({
     onTracks: (tracks) => {
       track = tracks.find((one) => one.kind === 'video')
     },
     onFrame: ({ key, data }) => frames.push({ key, data }),
   })
-  reader.expect({ video: true, audio: false })
-  if (bytes.length < 13 || bytes.toString('latin1', 0, 3) !== 'FLV') throw broken('no FLV file')
-  let at = 13
-  while (at + 15 <= bytes.length) {
-    const end = at + 11 + bytes.readUIntBE(at + 1, 3)
-    if (end + 4 > bytes.length) break
-    if (bytes[at] === 9) reader.video(bytes.readUIntBE(at + 4, 3), bytes.subarray(at + 11, end))
-    at = end + 4
-  }
-  if (at !== bytes.length) throw broken('it is cut short')
+  reader.push(bytes)
+  if (!reader.complete) throw broken('it is cut short')
   if (!track || !frames[0]?.key) throw broken('it holds no picture')
   return { track, frames }
 }

@@ -271,6 +271,16 @@ describe('streams and keys', () => {
     expect(await post(`/keys/${id}/rotate`, {})).toMatchObject({ status: 404 })
   })
 
+  it('makes one key in place of another, when two ask for it at once', async () => {
+    const former = textOf(await post('/keys', { name: 'main' }), 'id')
+    const both = [1, 2].map(() => post(`/keys/${former}/rotate`, { overlapSeconds: 600 }))
+    const answers = await Promise.all(both)
+    expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([201, 409])
+    expect((await get('/streams/main/keys')).body).toMatchObject({
+      keys: [{ id: former }, { name: 'main' }],
+    })
+  })
+
   it('lets a key that is replaced hold for the overlap, and no longer', async () => {
     const former = textOf(await post('/keys', { name: 'main' }), 'id')
     const made = textOf(await post(`/keys/${former}/rotate`, { overlapSeconds: 600 }), 'id')
@@ -554,7 +564,7 @@ describe('distributions and origins', () => {
     })
     expect(await remove('/origins/films-store')).toMatchObject({
       status: 409,
-      body: { message: 'films-store is used by vod.origin of the configuration' },
+      body: { message: 'films-store is used by the configuration (vod.origin or live.record)' },
     })
   })
 

@@ -24,6 +24,11 @@ export class FlvFileReader {
     this.#tags = new FlvReader(sink)
   }
 
+  /** What came ends with a whole tag. */
+  get complete(): boolean {
+    return this.#state === 'tag' && this.#bytes === 0
+  }
+
   push(bytes: Buffer): void {
     this.#pieces.push(bytes)
     this.#bytes += bytes.length

@@ -61,3 +61,15 @@ test('damaged bytes are frames or an error with a code, never another one', () =
     { numRuns: FUZZ_RUNS },
   )
 })
+
+test('a file is complete behind each of its tags, and nowhere between', () => {
+  const reader = new FlvFileReader({ onTracks: () => {}, onFrame: () => {} })
+  reader.push(FILE.subarray(0, FILE.length - 1))
+  expect(reader.complete).toBe(false)
+  reader.push(FILE.subarray(FILE.length - 1))
+  expect(reader.complete).toBe(true)
+})
+
+test('what begins otherwise is no FLV', () => {
+  expect(() => read([Buffer.from('this is no FLV')])).toThrow('does not begin as FLV')
+})
