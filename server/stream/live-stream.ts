@@ -96,9 +96,12 @@ export class LiveStream {
     if (this.#ended) return
     this.#remember(frame)
     this.#giving = true
-    for (const reader of this.#passing) reader.onFrame(frame)
-    for (const reader of this.#readers) reader.onFrame(frame)
-    this.#giving = false
+    try {
+      for (const reader of this.#passing) reader.onFrame(frame)
+      for (const reader of this.#readers) reader.onFrame(frame)
+    } finally {
+      this.#giving = false
+    }
     if (this.#joining.size === 0) return
     for (const reader of this.#joining) this.#add(reader)
     this.#joining.clear()

@@ -274,14 +274,10 @@ export class LiveLadder implements Disposable {
       },
     )
     this.#run = run
-    let last: Frame | undefined
     this.#runReading = this.#stream.addReader({
       onTracks: () => {},
       onFrame: (frame) => {
-        // Whoever is added while a frame is handed out gets it twice.
-        if (frame.trackId !== plan.track.id || frame === last) return
-        last = frame
-        run.write(frame)
+        if (frame.trackId === plan.track.id) run.write(frame)
       },
       onEnd: () => {},
     })
