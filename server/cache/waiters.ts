@@ -12,7 +12,7 @@ export class Waiters {
   readonly #waiters = new Set<Waiter>()
 
   add(reader: Reader, fill: Fill): Promise<void> {
-    const waiter = { ...deferred(), reader, fill }
+    const waiter = { reader, fill, ...deferred() }
     this.#waiters.add(waiter)
     return waiter.promise
   }

@@ -125,7 +125,7 @@ export class FastPath {
     if (!request) return undefined
     const { deps } = this.#context
     const { distributions } = deps.state()
-    const match = matchRequest({ ...request, distributions, origins: deps.origins })
+    const match = matchRequest({ distributions, origins: deps.origins, ...request })
     if (match.kind !== 'matched') return undefined
     const { exchange } = match
     const { direct, originPath } = exchange

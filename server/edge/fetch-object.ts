@@ -134,7 +134,7 @@ export async function fetchObject(deps: FetchDeps, task: FetchTask): Promise<Fet
   }
   const facts = factsOf(asked, message, times, stamp)
   const freshness = freshnessOf(facts, exchange.behavior)
-  const answered = { ...task, message, facts, freshness }
+  const answered = { message, facts, freshness, ...task }
   return exchange.method === 'HEAD' ? fileHead(deps, answered) : file(deps, answered)
 }
 

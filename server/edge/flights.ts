@@ -120,7 +120,7 @@ export class Flights {
   ): Flight {
     const controller = new AbortController()
     const stamp = this.#deps.stamp()
-    const fetched = fetchObject(this.#deps, { ...task, stamp, controller })
+    const fetched = fetchObject(this.#deps, { stamp, controller, ...task })
     const flight: Flight = { fetched, controller, stamp, waiting: 0, orphaned: false }
     this.#flying.set(name, flight)
     const landed = () => {

@@ -153,7 +153,7 @@ function exchangeOf(tier: Tier, origin: Origin, request: OriginRequest): Exchang
     originPath,
     originQuery: query,
     direct: directOf(behavior, origin, method, headers),
-    key: cacheKeyOf({ ...wanted, method: 'GET' }),
+    key: cacheKeyOf({ method: 'GET', ...wanted }),
     open: false,
   }
 }

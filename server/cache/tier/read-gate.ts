@@ -23,7 +23,7 @@ export class ReadGate {
       return undefined
     }
     if (this.#waiting.length >= WAITING_MAX) return false
-    const waiting = { ...deferred(), bytes }
+    const waiting = { bytes, ...deferred() }
     this.#waiting.push(waiting)
     return waiting.promise
   }
