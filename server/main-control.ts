@@ -67,7 +67,7 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
       ],
       previewInvalidation: (names, options) =>
         workers?.preview(names, options.examples) ??
-        previewInvalidation({ cache, changes: () => changesOf(sources) }, names, options),
+        previewInvalidation({ ...deps, changes: () => changesOf(sources) }, names, options),
       config: () => exportConfig(config, sources.control().snapshot()),
       probe: async (key, signal) => {
         if (!sources.vod) throw new NearcastError('not-found', 'this role has no stored media')

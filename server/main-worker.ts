@@ -139,7 +139,7 @@ async function startWorker(order: WorkerOrder, log: Log): Promise<Worker> {
         return explainUrl({ ...base, state: sources.state, origins: sources.origin }, question.url)
       const { names, examples } = question
       const signal = AbortSignal.timeout(PREVIEW_MS)
-      return previewInvalidation({ cache, changes }, names, { examples, signal })
+      return previewInvalidation({ ...base, changes }, names, { examples, signal })
     },
     close: async () => {
       await http.close(HTTP_GRACE_MS)

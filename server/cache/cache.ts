@@ -2,7 +2,7 @@ import { Entries } from './entries.ts'
 import { Generation, type GenerationOptions, type Room } from './generation.ts'
 import type { Source } from './fill.ts'
 import { Memory } from './memory.ts'
-import { Packed, PACKED_BODY_MAX } from './packed.ts'
+import { Packed, PACKED_BODY_MAX, type PackedFacts } from './packed.ts'
 import type { Shortage } from './sieve.ts'
 import type { Slice } from './slice.ts'
 import {
@@ -93,8 +93,8 @@ export class Cache implements Room {
     return this.#entries.all()
   }
 
-  /** Every answer that is packed and not hot, and the bytes of its body. */
-  eachPacked(): Generator<{ readonly facts: ObjectFacts; readonly bytes: number }> {
+  /** Every answer that is packed and not hot, and the bytes of its body; undefined for each other record, so that the walk can be left. */
+  eachPacked(): Generator<PackedFacts | undefined, void, undefined> {
     return this.#packed.all(({ key, variant }) => this.#entries.get(key, variant) !== undefined)
   }
 

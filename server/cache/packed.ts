@@ -33,6 +33,12 @@ export interface PackedAnswer extends RestingAnswer {
   readonly checked: CheckedValidity | undefined
 }
 
+export interface PackedFacts {
+  readonly facts: ObjectFacts
+  /** Of its body. */
+  readonly bytes: number
+}
+
 /** Small whole answers packed into slabs of memory: what they say is read when somebody asks for them. */
 export class Packed {
   readonly #slabs: SlabStore
@@ -131,15 +137,14 @@ export class Packed {
     if (!this.#chosenBy(name)) this.#slabs.forget(keyRecord(name.key))
   }
 
-  /** All answers here whose name `held` does not know. Others may come and go between two of them. */
+  /** All answers here whose name `held` does not know, undefined for each other record. Others may come and go between two of them. */
   *all(
     held: (name: Pick<AnswerName, 'key' | 'variant'>) => boolean,
-  ): Generator<{ readonly facts: ObjectFacts; readonly bytes: number }, void, undefined> {
+  ): Generator<PackedFacts | undefined, void, undefined> {
     for (const record of this.#slabs.all()) {
-      if (record.kind !== 'object') continue
-      const name = nameOf(record)
-      const meta = name && !held(name) ? readAnswerMeta(record.meta) : undefined
-      if (meta) yield { facts: meta.facts, bytes: record.body.length }
+      const name = record?.kind === 'object' ? nameOf(record) : undefined
+      const meta = record && name && !held(name) ? readAnswerMeta(record.meta) : undefined
+      yield record && meta && { facts: meta.facts, bytes: record.body.length }
     }
   }
 

@@ -2,6 +2,7 @@ import type { Cache } from '../cache/cache.ts'
 import type { Generation } from '../cache/generation.ts'
 import type { ObjectFacts } from '../cache/stored-object.ts'
 import { InvalidationIndex } from '../distribution/invalidation-index.ts'
+import type { Clock } from '../lib/clock.ts'
 import { type Changes, validityOf } from './decide.ts'
 
 /** What an invalidation would take at this edge. */
@@ -13,11 +14,17 @@ export interface InvalidationPreview {
 }
 
 /** Looked at in one go; between two, viewers are served. */
-const AT_ONCE = 500
+const AT_ONCE_MS = 2
+/** Between two looks at the clock. */
+const AT_ONCE = 16
 
 /** Counts what these names would take that is not taken already, over all that the cache holds. Rejects with the signal's reason. */
 export async function previewInvalidation(
-  { cache, changes }: { readonly cache: Cache; readonly changes: () => Changes },
+  {
+    cache,
+    clock,
+    changes,
+  }: { readonly cache: Cache; readonly clock: Clock; readonly changes: () => Changes },
   names: { readonly distribution: string; readonly paths: readonly string[] },
   options: { readonly examples: number; readonly signal: AbortSignal },
 ): Promise<InvalidationPreview> {
@@ -28,11 +35,17 @@ export async function previewInvalidation(
   let objects = 0
   let bytes = 0
   let looked = 0
+  let began = clock.monotonic()
   const pause = (): Promise<void> | undefined => {
     looked++
-    if (looked % AT_ONCE !== 0) return undefined
+    if (looked % AT_ONCE !== 0 || clock.monotonic() - began < AT_ONCE_MS) return undefined
     options.signal.throwIfAborted()
-    return new Promise((resolve) => setImmediate(resolve))
+    return new Promise((resolve) =>
+      setImmediate(() => {
+        began = clock.monotonic()
+        resolve()
+      }),
+    )
   }
   const takes = (facts: ObjectFacts) => {
     const { distribution, path, tags = [] } = facts
@@ -52,7 +65,7 @@ export async function previewInvalidation(
   for (const packed of cache.eachPacked()) {
     const turn = pause()
     if (turn) await turn
-    if (takes(packed.facts)) bytes += packed.bytes
+    if (packed && takes(packed.facts)) bytes += packed.bytes
   }
   return { objects, bytes, examples: [...examples] }
 }

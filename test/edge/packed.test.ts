@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { previewInvalidation } from '../../server/edge/preview-invalidation.ts'
+import { systemClock } from '../../server/lib/clock.ts'
 import {
   type EdgeFixture,
   message,
@@ -249,16 +250,38 @@ test('a dry run counts what is packed', async () => {
   pushOut()
   const options = { examples: 5, signal: new AbortController().signal }
   const names = { distribution: 'default', paths: ['/a/*'] }
-  const { cache } = edge
-  const changes = () => edge.changes()
-  const preview = await previewInvalidation({ cache, changes }, names, options)
+  const preview = await previewInvalidation(edge, names, options)
   const bytes = bodyOf('/a/1').length + bodyOf('/a/2').length
   expect(preview).toEqual({ objects: 2, bytes, examples: ['/a/1', '/a/2'] })
   await edge.ask('/a/1')
-  expect(await previewInvalidation({ cache, changes }, names, options)).toMatchObject({
+  expect(await previewInvalidation(edge, names, options)).toMatchObject({
     objects: 2,
     bytes,
   })
+})
+
+test('a dry run lets others go on after 2 ms, also past what counts no more', async () => {
+  await start(site())
+  for (let round = 0; round < 2; round++) {
+    for (let i = 0; i < 300; i++) await edge.ask(`/a/${i}`)
+    pushOut()
+    edge.invalidate('/*')
+  }
+  let at = 0
+  const clock = { ...systemClock, monotonic: () => at++ }
+  let turns = 0
+  let over = false
+  const turn = () => {
+    turns++
+    if (!over) setImmediate(turn)
+  }
+  setImmediate(turn)
+  const { cache } = edge
+  const options = { examples: 5, signal: new AbortController().signal }
+  const names = { distribution: 'default', paths: ['/a/*'] }
+  await previewInvalidation({ cache, clock, changes: () => edge.changes() }, names, options)
+  over = true
+  expect(turns).toBeGreaterThan(300 / 32)
 })
 
 test('hot objects are few whatever the memory, and all that was asked for is still there', async () => {

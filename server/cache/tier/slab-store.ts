@@ -126,8 +126,8 @@ export class SlabStore {
     return true
   }
 
-  /** All records; others may come and go between two of them. */
-  *all(): Generator<StoredRecord, void, undefined> {
+  /** All records, undefined for each that counts no more; others may come and go between two of them. */
+  *all(): Generator<StoredRecord | undefined, void, undefined> {
     // Those there are now: slabs that are taken again meanwhile would be new ones for ever.
     const numbers = [...this.#slabs.keys()]
     for (const number of numbers) {
@@ -135,11 +135,8 @@ export class SlabStore {
         const slab = this.#slabs.get(number)
         const header = slab && at < slab.used ? readRecordHeader(slab.bytes, at) : undefined
         if (!slab || !header) break
-        const record = slab.bytes.subarray(at, at + header.length)
-        if (this.#index.isAt(header.hash, number, at)) {
-          const read = readRecord(record)
-          if (read) yield read
-        }
+        const counts = this.#index.isAt(header.hash, number, at)
+        yield counts ? readRecord(slab.bytes.subarray(at, at + header.length)) : undefined
         at += header.length
       }
     }
