@@ -76,11 +76,22 @@ export async function startControlRole(deps: ControlRole): Promise<Control> {
       inputs: sources.inputs,
       pushes: sources.pushes,
       recordings: sources.recordings,
-      explain: async (url) =>
-        workers?.explain(url) ??
-        explainUrl({ ...deps, state: sources.state, origins: sources.origin }, url),
+      explain: (url) => explain(deps, url),
     },
   })
+}
+
+/** Of whoever answers viewers; what no worker holds may lie in the tier behind them, which is here. */
+async function explain(deps: ControlRole, url: string): Promise<object> {
+  const { sources, workers } = deps
+  const said = await workers?.explain(url)
+  if (said && isStored(said)) return said
+  const here = await explainUrl({ ...deps, state: sources.state, origins: sources.origin }, url)
+  return said && !isStored(here) ? said : here
+}
+
+function isStored(explained: object): boolean {
+  return 'stored' in explained && explained.stored === true
 }
 
 /** The log's word alone: what unsafe requests took at this edge is with the edge. */

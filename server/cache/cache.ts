@@ -120,6 +120,14 @@ export class Cache implements Room {
     return resting?.holds(key) ? this.#recall(resting, key, requestFields) : undefined
   }
 
+  /** What `recall` would bring, as it lies there: nothing of it becomes hot. */
+  async look(key: string, requestFields: StoredFields): Promise<ObjectFacts | undefined> {
+    const resting = this.#resting
+    if (!resting?.holds(key)) return undefined
+    const answer = await resting.answer(key, (vary) => variantOf(vary, requestFields))
+    return answer?.facts
+  }
+
   /** An unsafe request succeeded (RFC 9111 §4.4): what rests of this path from before `at`, milliseconds since 1970, is old. */
   forgetPath(distribution: string, path: string, at: number): void {
     this.#resting?.forgetPath(distribution, path, at)

@@ -18,7 +18,7 @@ export interface ExplainDeps {
 }
 
 /** Why a GET of this URL is answered as it is: distribution, behavior, key, and each step of its lifetime. Asks no origin. */
-export function explainUrl(deps: ExplainDeps, url: string): object {
+export async function explainUrl(deps: ExplainDeps, url: string): Promise<object> {
   const { host, target } = readUrl(url)
   const { distributions, invalidations, position } = deps.state()
   const headers = { host }
@@ -46,7 +46,9 @@ export function explainUrl(deps: ExplainDeps, url: string): object {
   if (exchange.direct !== undefined)
     return { ...place, stored: false, why: DIRECT[exchange.direct] }
   const now = deps.clock.now()
-  const object = deps.cache.find(exchange.key, exchange.selecting)
+  const hot = deps.cache.find(exchange.key, exchange.selecting)
+  const facts = hot?.facts ?? (await deps.cache.look(exchange.key, exchange.selecting))
+  const object = hot ?? (facts && { facts, restUntil: 0 })
   const decision = decide({
     headers,
     behavior,
@@ -68,6 +70,7 @@ export function explainUrl(deps: ExplainDeps, url: string): object {
   return {
     ...place,
     stored: true,
+    tier: hot ? 'memory' : 'disk',
     decision,
     ageSeconds: currentAge(object.facts, now),
     freshness: freshnessOf(object.facts, behavior),

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { DiskStore } from '../../server/cache/tier/disk-store.ts'
 import { Resting } from '../../server/cache/tier/resting.ts'
+import { explainUrl } from '../../server/edge/explain.ts'
 import type { Origin } from '../../server/http/message.ts'
 import { silentLog } from '../../server/lib/log.ts'
 import { systemRandom } from '../../server/lib/random.ts'
@@ -93,6 +94,30 @@ test('after a restart an answer is a hit, with its fields and its age', async ()
   expect(answer.headers['x-cache']).toBe('Hit from nearcast')
   expect(answer.headers['age']).toBe('5')
   expect(origin.requests).toHaveLength(1)
+})
+
+test('an answer that only rests on the disk is explained as stored, and stays there', async () => {
+  const origin = site()
+  const before = await start([origin])
+  await before.edge.ask('/a')
+  await before.disk.flushed()
+  const { edge } = await restart([origin])
+  await edge.clock.advance(5000)
+  const { cache, clock } = edge
+  const explain = (path: string) =>
+    explainUrl({ cache, clock, state: edge.state, origins: () => origin }, path)
+  expect(await explain('/a')).toMatchObject({
+    stored: true,
+    tier: 'disk',
+    decision: { kind: 'serve' },
+    ageSeconds: 5,
+  })
+  expect(cache.stats().objects).toBe(0)
+  expect(await explain('/b')).toMatchObject({ stored: false, decision: { kind: 'fetch' } })
+  await edge.ask('/a')
+  expect(await explain('/a')).toMatchObject({ stored: true, tier: 'memory' })
+  edge.invalidate('/a')
+  expect(await explain('/a')).toMatchObject({ decision: { kind: 'fetch' } })
 })
 
 test('an answer with Vary comes back for those it was made for', async () => {

@@ -6,6 +6,7 @@ import type { Behavior, WebDistribution } from '../../server/distribution/types.
 import type { AccessRecord } from '../../server/edge/access-record.ts'
 import type { Changes } from '../../server/edge/decide.ts'
 import { createEdge } from '../../server/edge/create-edge.ts'
+import type { EdgeState } from '../../server/edge/edge-context.ts'
 import { listenHttp } from '../../server/edge/listen-http.ts'
 import type { Fields, Origin, OriginMessage, OriginRequest } from '../../server/http/message.ts'
 import { systemClock } from '../../server/lib/clock.ts'
@@ -33,6 +34,7 @@ export interface EdgeFixture {
   /** Of the change with this number. */
   undo(seq: number, ...paths: string[]): void
   changes(): Changes
+  readonly state: () => EdgeState
   /** A log that was lost begins again under another epoch. */
   setEpoch(epoch: string): void
   setBehaviors(behaviors: readonly Partial<Behavior>[]): void
@@ -95,13 +97,14 @@ export async function startEdge(options: {
     },
   ]
   let distributions = distributionOf(options.behaviors ?? [{}])
+  const state = () => ({ distributions, invalidations, position: `${epoch}:${seq}`, seq })
   const edge = createEdge({
     clock,
     log: options.log ?? silentLog,
     metrics: new Metrics(),
     cache,
     edgeId: 'test',
-    state: () => ({ distributions, invalidations, position: `${epoch}:${seq}`, seq }),
+    state,
     origins: (id) => options.origins.find((origin) => origin.id === id),
     accessLog: (record) => records.push(record),
     stuckMs: options.stuckMs,
@@ -134,6 +137,7 @@ export async function startEdge(options: {
       seq++
       invalidations.undo({ seq: of, distribution: 'default', paths })
     },
+    state,
     changes: () => ({ epoch, log: invalidations, local: new InvalidationIndex() }),
     setEpoch(next) {
       epoch = next
