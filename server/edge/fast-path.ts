@@ -1,11 +1,11 @@
 import type { StoredObject } from '../cache/stored-object.ts'
-import type { Distribution } from '../distribution/types.ts'
 import { writeCacheStatus } from '../http/cache-status.ts'
 import { formatContentRange, parseRange } from '../http/range.ts'
 import type { Source } from '../cache/fill.ts'
 import { decide } from './decide.ts'
 import type { EdgeContext } from './edge-context.ts'
 import { sourceOf } from './fetch-object.ts'
+import { type KnownRequest, KnownRequests } from './known-requests.ts'
 import { type Exchange, matchRequest } from './match-request.ts'
 import { type RequestHead, readRequestHead } from './request-head.ts'
 
@@ -31,22 +31,13 @@ export interface FastDirect {
   readonly request: RequestHead
 }
 
-/** A request that was a hit once, by its bytes. */
-interface Known {
-  readonly request: RequestHead
-  readonly exchange: Exchange
-  readonly distributions: readonly Distribution[]
-  /** What was said last, in seconds. */
-  age: number
-  ttl: number
-}
-
-/** Requests remembered by their bytes, and how many bytes all of them may have. */
+/** Requests remembered by their bytes, and what all that is kept for them may take. */
 const KNOWN_MAX = 4096
-const KNOWN_BYTES_MAX = 4 * 1024 * 1024
+const KNOWN_BYTES_MAX = 8 * 1024 * 1024
 const CACHE = 'nearcast'
 /** Viewers of a live stream ask for the same in the same words, and a moment later for something else. */
 const DIRECT_MAX = 256
+const DIRECT_BYTES_MAX = 1024 * 1024
 /** What players of live streams ask for again and again. */
 const LIVE_FILES = /\.(?:m3u8|m4s)$/
 
@@ -56,9 +47,8 @@ const LIVE_FILES = /\.(?:m3u8|m4s)$/
  */
 export class FastPath {
   readonly #context: EdgeContext
-  readonly #known = new Map<string, Known>()
-  readonly #direct = new Map<string, Known>()
-  #knownBytes = 0
+  readonly #known = new KnownRequests(KNOWN_MAX, KNOWN_BYTES_MAX)
+  readonly #direct = new KnownRequests(DIRECT_MAX, DIRECT_BYTES_MAX)
 
   constructor(context: EdgeContext) {
     this.#context = context
@@ -72,14 +62,14 @@ export class FastPath {
     if (direct?.distributions === distributions) return directOf(direct)
     let known = this.#known.get(bytes)
     if (known && known.distributions !== distributions) {
-      this.#forget(bytes)
+      this.#known.forget(bytes)
       known = undefined
     }
     const found = known ?? this.#match(bytes)
     if (!found) return undefined
     const { exchange, request } = found
     if (exchange.direct) {
-      this.#rememberDirect(bytes, found)
+      this.#direct.keep(bytes, found)
       return directOf(found)
     }
     const object = cache.find(exchange.key, exchange.selecting)
@@ -99,7 +89,7 @@ export class FastPath {
     if (decision.kind !== 'serve') return undefined
     if (decision.refresh) this.#context.flights.refresh(exchange, object)
     // What is asked for once among millions of others would only push out what is asked for often.
-    if (!known && !object.passing) this.#remember(bytes, found)
+    if (!known && !object.passing) this.#known.keep(bytes, found)
     const age = Math.floor(decision.age)
     const ttl = Math.ceil(decision.ttlSeconds)
     if (found.age !== age || found.ttl !== ttl) {
@@ -120,7 +110,7 @@ export class FastPath {
     }
   }
 
-  #match(bytes: string): Known | undefined {
+  #match(bytes: string): KnownRequest | undefined {
     const request = readRequestHead(bytes)
     if (!request) return undefined
     const { deps } = this.#context
@@ -133,32 +123,13 @@ export class FastPath {
     return { request, exchange, distributions, age: -1, ttl: -1 }
   }
 
-  #remember(bytes: string, known: Known): void {
-    this.#known.set(bytes, known)
-    this.#knownBytes += bytes.length
-    for (const oldest of this.#known.keys()) {
-      if (this.#known.size <= KNOWN_MAX && this.#knownBytes <= KNOWN_BYTES_MAX) return
-      this.#forget(oldest)
-    }
-  }
-
-  #rememberDirect(bytes: string, found: Known): void {
-    this.#direct.set(bytes, found)
-    if (this.#direct.size <= DIRECT_MAX) return
-    for (const oldest of this.#direct.keys()) return void this.#direct.delete(oldest)
-  }
-
-  #forget(bytes: string): void {
-    if (this.#known.delete(bytes)) this.#knownBytes -= bytes.length
-  }
-
   #sources(): Parameters<typeof sourceOf>[0] {
     const { cache, clock, state } = this.#context.deps
     return { cache, clock, position: () => state().position }
   }
 }
 
-function directOf({ exchange, request }: Known): FastDirect {
+function directOf({ exchange, request }: KnownRequest): FastDirect {
   return { kind: 'direct', exchange, request }
 }
 
