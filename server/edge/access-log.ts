@@ -133,6 +133,7 @@ function restOf(record: AccessRecord): Rest {
 function hasSameRest(a: AccessRecord, b: AccessRecord): boolean {
   return (
     a.bytes === b.bytes &&
+    a.receivedBytes === b.receivedBytes &&
     a.seconds === b.seconds &&
     a.status === b.status &&
     a.host === b.host &&
@@ -160,7 +161,7 @@ function writeRest(record: AccessRecord): Rest {
     of: record,
     before: `\t${record.edge}\t${record.bytes}\t`,
     between: `\t${shown(record.method)}\t${host}\t${shown(stem)}\t${record.status}\t${shown(record.referer)}\t${shown(record.userAgent)}\t${shown(query)}\t-\t${result}\t`,
-    after: `\t${host}\thttp\t-\t${seconds}\t-\t-\t-\t${result}\t${record.protocol}\t-\t-\t-\t-\t${detailed}\t-\t-\t${from || '-'}\t${to || '-'}\n`,
+    after: `\t${host}\thttp\t${record.receivedBytes ?? '-'}\t${seconds}\t-\t-\t-\t${result}\t${record.protocol}\t-\t-\t-\t-\t${detailed}\t-\t-\t${from || '-'}\t${to || '-'}\n`,
   }
 }
 

@@ -15,6 +15,8 @@ export interface AccessRecord {
   readonly status: number
   /** Of the body. */
   readonly bytes: number
+  /** From the viewer, where a connection was passed on (WebSocket); not told of other requests. */
+  readonly receivedBytes?: number | undefined
   readonly seconds: number
   readonly result: ResultType
   /** False when the connection ended before the answer did. */

@@ -15,6 +15,17 @@ export interface UpgradeRequest {
   readonly socket: Duplex
   readonly head: Buffer
   readonly id: string
+  readonly passage: Passage
+}
+
+/** What came of it, for the access log; bytes are those behind the heads. */
+export interface Passage {
+  /** 0 until there is an answer. */
+  status: number
+  sentBytes: number
+  receivedBytes: number
+  /** The answer got to its end; bytes that are passed on may end anywhere. */
+  complete: boolean
 }
 
 /** Without a byte for so long the two sides are parted (CloudFront's 10 minutes), in milliseconds. */
@@ -69,13 +80,15 @@ export async function answerUpgrade(context: EdgeContext, asked: UpgradeRequest)
     answer.socket.destroy()
     return
   }
+  asked.passage.status = 101
+  asked.passage.complete = true
   socket.write(headOf(answer.headers, id), 'latin1')
   join(context, asked, answer.socket, answer.head)
 }
 
 function join(
   { deps }: EdgeContext,
-  { socket, head }: UpgradeRequest,
+  { socket, head, passage }: UpgradeRequest,
   origin: Duplex,
   originHead: Uint8Array,
 ): void {
@@ -89,14 +102,22 @@ function join(
     if (!active) part()
     active = false
   })
-  const touch = () => {
+  const received = (chunk: Uint8Array) => {
     active = true
+    passage.receivedBytes += chunk.length
   }
+  const sent = (chunk: Uint8Array) => {
+    active = true
+    passage.sentBytes += chunk.length
+  }
+  socket.on('data', received)
+  origin.on('data', sent)
   for (const side of [socket, origin]) {
-    side.on('data', touch)
     side.on('error', part)
     side.on('close', part)
   }
+  sent(originHead)
+  received(head)
   if (originHead.length > 0) socket.write(originHead)
   if (head.length > 0) origin.write(head)
   socket.pipe(origin)
@@ -145,11 +166,17 @@ function refuse(deps: EdgeDeps, asked: UpgradeRequest, code: ErrorCode, sentence
 /** `flat`: names and values in turn. */
 function endWith(
   { clock }: EdgeDeps,
-  { socket, id }: UpgradeRequest,
+  { socket, id, passage }: UpgradeRequest,
   status: number,
   flat: readonly string[],
   body: Buffer,
 ): void {
+  if (socket.destroyed) return
+  passage.status = status
+  passage.sentBytes = body.length
+  socket.once('finish', () => {
+    passage.complete = true
+  })
   const lines = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`]
   for (let i = 0; i + 1 < flat.length; i += 2) lines.push(`${flat[i]}: ${flat[i + 1]}`)
   lines.push(`Content-Length: ${body.length}`, `X-Nearcast-Request-Id: ${id}`, 'Connection: close')

@@ -12,7 +12,7 @@ import type { EdgeContext, EdgeCounters, EdgeDeps } from './edge-context.ts'
 import { errorAnswerOf, sendError } from './error-answer.ts'
 import { Flights } from './flights.ts'
 import { type Match, matchRequest } from './match-request.ts'
-import { answerUpgrade } from './answer-upgrade.ts'
+import { answerUpgrade, type Passage, type UpgradeRequest } from './answer-upgrade.ts'
 import { Prefetch } from './prefetch.ts'
 import { Viewer } from './viewer.ts'
 import { askDirect } from './fast-direct.ts'
@@ -82,7 +82,9 @@ export function createEdge(deps: EdgeDeps): Edge {
       answer(context, viewer).catch((error: unknown) => fail(context, viewer, error))
     },
     upgrade(request, socket, head) {
-      answerUpgrade(context, { request, socket, head, id: nextId() }).catch((error: unknown) => {
+      const asked = { request, socket, head, id: nextId(), passage: passageOf() }
+      watchUpgrade(context, asked)
+      answerUpgrade(context, asked).catch((error: unknown) => {
         deps.log.error('upgrade failed', { error: describeError(error) })
         socket.destroy()
       })
@@ -174,30 +176,66 @@ const CORS_ON_ERRORS = ['Access-Control-Allow-Origin', '*']
 
 /** Counts the request and writes its line when its connection is done with it. */
 function watch(context: EdgeContext, viewer: Viewer): void {
-  const { deps } = context
-  const startedAt = deps.clock.now()
-  const startedMonotonic = deps.clock.monotonic()
-  const { request, response } = viewer
+  const { request, response, id } = viewer
+  const recordOf = beginRecord(context, request, id)
   response.once('close', () =>
-    count(context, {
-      at: startedAt,
-      edge: deps.edgeId,
-      requestId: viewer.id,
-      address: request.socket.remoteAddress ?? '',
-      method: request.method ?? '',
-      host: request.headers.host ?? '',
-      target: request.url ?? '',
-      status: response.headersSent ? response.statusCode : 0,
-      bytes: viewer.sentBytes,
-      seconds: (deps.clock.monotonic() - startedMonotonic) / 1000,
-      result: viewer.result,
-      complete: response.writableFinished,
-      referer: request.headers.referer ?? '',
-      userAgent: request.headers['user-agent'] ?? '',
-      range: request.headers.range ?? '',
-      protocol: `HTTP/${request.httpVersion}`,
-    }),
+    count(
+      context,
+      recordOf({
+        status: response.headersSent ? response.statusCode : 0,
+        bytes: viewer.sentBytes,
+        result: viewer.result,
+        complete: response.writableFinished,
+      }),
+    ),
   )
+}
+
+/** The same for a connection that is passed on: one line at its end, and CloudFront counts it as a miss. */
+function watchUpgrade(
+  context: EdgeContext,
+  { request, socket, id, passage }: UpgradeRequest,
+): void {
+  const recordOf = beginRecord(context, request, id)
+  socket.once('close', () => {
+    const { status, sentBytes, receivedBytes, complete } = passage
+    const result = status === 0 || status >= 400 ? 'Error' : 'Miss'
+    const record = recordOf({ status, bytes: sentBytes, result, complete })
+    count(context, { ...record, receivedBytes })
+  })
+}
+
+function passageOf(): Passage {
+  return { status: 0, sentBytes: 0, receivedBytes: 0, complete: false }
+}
+
+type Outcome = Pick<AccessRecord, 'status' | 'bytes' | 'result' | 'complete'>
+
+/** What is known of a request when it comes; the rest is said when it is over. */
+function beginRecord(
+  { deps: { clock, edgeId } }: EdgeContext,
+  { socket, method, url, headers, httpVersion }: IncomingMessage,
+  requestId: string,
+): (outcome: Outcome) => AccessRecord {
+  const at = clock.now()
+  const startedMonotonic = clock.monotonic()
+  // A connection that is lost has none any more.
+  const address = socket.remoteAddress ?? ''
+  return (outcome) => ({
+    at,
+    edge: edgeId,
+    requestId,
+    address,
+    method: method ?? '',
+    host: headers.host ?? '',
+    target: url ?? '',
+    ...outcome,
+    seconds: (clock.monotonic() - startedMonotonic) / 1000,
+    referer: headers.referer ?? '',
+    userAgent: headers['user-agent'] ?? '',
+    range: headers.range ?? '',
+    protocol: `HTTP/${httpVersion}`,
+  })
 }
 
 function count({ deps, counters }: EdgeContext, record: AccessRecord): void {

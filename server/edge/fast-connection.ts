@@ -29,6 +29,11 @@ export interface FastDeps {
   readonly done: (record: AccessRecord) => void
 }
 
+interface LineDeps extends FastDeps {
+  /** Of the viewer: a connection that is lost has none any more. */
+  readonly address: string
+}
+
 /** Head and body go as one buffer up to this size: one write costs less than two. */
 const JOINED_BYTES_MAX = 16 * 1024
 /** What is handed over in one write to a connection that took the last one at once; others are given a slice at a time. */
@@ -45,9 +50,10 @@ export interface FastConnection {
  */
 export function serveFast(
   socket: Socket,
-  deps: FastDeps,
+  given: FastDeps,
   handOver: (socket: Socket) => void,
 ): FastConnection {
+  const deps: LineDeps = { address: socket.remoteAddress ?? '', ...given }
   let answering = false
   let answered = false
   let ended = false
@@ -139,7 +145,7 @@ function abortedWithClose(socket: Socket): AbortController {
 /** An answer of an origin, when it comes; whether the connection took it at once. */
 async function sendDirect(
   socket: Socket,
-  deps: FastDeps,
+  deps: LineDeps,
   asked: FastDirect,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -160,7 +166,7 @@ async function sendDirect(
   const seconds = (deps.monotonic() - began) / 1000
   const status = answer?.status ?? 0
   deps.done({
-    ...recordOf(socket, deps, { status, request: asked.request }, id, seconds, sent, complete),
+    ...recordOf(deps, { status, request: asked.request }, id, seconds, sent, complete),
     result: status === 0 || status >= 400 ? 'Error' : 'Miss',
   })
   if (!socket.destroyed) socket.setTimeout(deps.keepAliveMs)
@@ -195,14 +201,14 @@ async function sendBody(
 /** True when all of it went out at once, or nobody is there any more; else `over` is told whether no write had to wait, when all is out or the viewer has gone. */
 function sendAnswer(
   socket: Socket,
-  deps: FastDeps,
+  deps: LineDeps,
   answer: FastAnswer,
   quick: boolean,
   over: (flowed: boolean) => void,
 ): boolean {
   const id = deps.nextId()
   if (socket.destroyed) {
-    deps.done(recordOf(socket, deps, answer, id, 0, 0, false))
+    deps.done(recordOf(deps, answer, id, 0, 0, false))
     return true
   }
   const head = `${answer.head}${id}\r\n\r\n`
@@ -211,7 +217,7 @@ function sendAnswer(
     writeWhole(socket, head, body)
     // What `write` returns says how much it was, not whether the kernel took it.
     if (socket.writableLength === 0) {
-      deps.done(recordOf(socket, deps, answer, id, 0, answer.end - answer.start, true))
+      deps.done(recordOf(deps, answer, id, 0, answer.end - answer.start, true))
       return true
     }
   }
@@ -241,7 +247,7 @@ function bodyInHand(
 /** What is more than a slice, or more than the connection took: at the viewer's pace. An empty head: all is written already. */
 async function sendSlowly(
   socket: Socket,
-  deps: FastDeps,
+  deps: LineDeps,
   answer: FastAnswer,
   head: string,
   id: string,
@@ -257,13 +263,12 @@ async function sendSlowly(
   }
   const complete = sent === end - start && !socket.destroyed
   const seconds = (deps.monotonic() - began) / 1000
-  deps.done(recordOf(socket, deps, answer, id, seconds, sent, complete))
+  deps.done(recordOf(deps, answer, id, seconds, sent, complete))
   return flowed
 }
 
 function recordOf(
-  socket: Socket,
-  deps: FastDeps,
+  deps: LineDeps,
   {
     status,
     request: { target, headers },
@@ -277,7 +282,7 @@ function recordOf(
     at: deps.now() - seconds * 1000,
     edge: deps.edge,
     requestId,
-    address: socket.remoteAddress ?? '',
+    address: deps.address,
     method: 'GET',
     host: text(headers['host']),
     target,

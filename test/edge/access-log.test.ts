@@ -36,6 +36,11 @@ test('a request is one line in the form of the standard log', () => {
   )
 })
 
+test('a connection that was passed on has its bytes both ways', () => {
+  const line = formatRecord({ ...record, status: 101, receivedBytes: 7 }).split('\t')
+  expect([line[3], line[8], line[17]]).toEqual(['10', '101', '7'])
+})
+
 test('nothing a viewer sends makes another line or field', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => {
@@ -58,6 +63,7 @@ test('an answer that differs from the last one of its target in one thing has a 
     { host: 'example.org' },
     { status: 200 },
     { bytes: 11 },
+    { receivedBytes: 0 },
     { seconds: 2 },
     { result: 'Miss' },
     { complete: false },

@@ -202,8 +202,21 @@ test('a WebSocket is joined with the origin, both ways; the end of one side ends
   expect(asked[0]?.headers).toMatchObject({ upgrade: 'websocket', 'sec-websocket-key': 'k' })
 
   echo.close()
+  expect(edge.records).toEqual([])
+  await edge.clock.advance(1500)
   socket.end()
   await once(socket, 'close')
+  await expect.poll(() => edge.records).toHaveLength(1)
+  expect(edge.records[0]).toMatchObject({
+    target: '/ws?room=1',
+    status: 101,
+    bytes: 'early hello'.length,
+    receivedBytes: 'hello'.length,
+    seconds: 1.5,
+    result: 'Miss',
+    complete: true,
+    address: expect.stringMatching(/127\.0\.0\.1$/),
+  })
 })
 
 test('an upgrade that the origin refuses is answered with its status', async () => {
@@ -213,6 +226,9 @@ test('an upgrade that the origin refuses is answered with its status', async () 
 
   expect(String(answer)).toMatch(/^HTTP\/1.1 426 [\s\S]*no$/)
   await once(socket, 'close')
+  await expect.poll(() => edge.records).toHaveLength(1)
+  const line = { status: 426, bytes: 2, receivedBytes: 0, result: 'Error', complete: true }
+  expect(edge.records[0]).toMatchObject(line)
 })
 
 test('a refused upgrade says what it lacks (RFC 9110 §15.5.2)', async () => {
@@ -249,6 +265,29 @@ test('an upgrade to a store or to live is refused', async () => {
 
   expect(String(answer)).toMatch(/^HTTP\/1.1 400 /)
   await once(socket, 'close')
+})
+
+test('who leaves before his answer is in the log with his address', async () => {
+  const body = Buffer.alloc(64 * 1024 * 1024)
+  const headers = { 'cache-control': 'max-age=60', etag: '"e"' }
+  const origin = scriptedOrigin('site', ({ path, signal }) =>
+    path === '/whole'
+      ? message(200, headers, body)
+      : new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+  )
+  edge = await startEdge({ origins: [origin], memoryBytes: 1 << 30 })
+  await edge.ask('/whole')
+  edge.records.splice(0)
+  for (const path of ['/never', '/whole']) {
+    const socket = connect(edge.port, '127.0.0.1')
+    await once(socket, 'connect')
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`)
+    if (path === '/whole') await once(socket, 'readable')
+    else await expect.poll(() => origin.requests).toHaveLength(2)
+    socket.destroy()
+  }
+  await expect.poll(() => edge.records).toHaveLength(2)
+  for (const { address } of edge.records) expect(address).toMatch(/127\.0\.0\.1$/)
 })
 
 async function upgrade(path: string): Promise<Socket> {
