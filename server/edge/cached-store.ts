@@ -52,7 +52,8 @@ const UNREAD_MS = 10_000
 
 /**
  * An object store read through the cache. A range that is not here costs exactly one read of the store, as it was asked for; several
- * who ask for the same share it. Reads with `ifMatch` need no fresh knowledge: bytes of an etag never change.
+ * who ask for the same share it. Reads with `ifMatch` need no fresh knowledge: bytes of an etag never change. Under a weak etag each
+ * read is of its own.
  */
 export function createCachedStore(options: CachedStoreOptions): ObjectStore {
   const { store, cache, clock, originId } = options
@@ -64,6 +65,8 @@ export function createCachedStore(options: CachedStoreOptions): ObjectStore {
 
   const remember = (info: ObjectInfo, seq: number) => {
     known.delete(info.key)
+    // What one read found says nothing of the bytes that another one finds.
+    if (info.weak) return
     known.set(info.key, { info, at: clock.now(), seq })
     if (known.size > KNOWN_MAX) for (const oldest of known.keys()) return void known.delete(oldest)
   }
@@ -73,7 +76,8 @@ export function createCachedStore(options: CachedStoreOptions): ObjectStore {
     const age = clock.now() - entry.at
     return age >= 0 && age < ttlMs ? entry.info : undefined
   }
-  const sourceOf = (info: ObjectInfo): Source => ({
+  const sourceOf = (info: ObjectInfo): Source | undefined => (info.weak ? undefined : pinned(info))
+  const pinned = (info: ObjectInfo): Source => ({
     probation: options.probation ?? true,
     clock,
     async open(start, end, signal) {
@@ -88,12 +92,10 @@ export function createCachedStore(options: CachedStoreOptions): ObjectStore {
       }
     },
   })
-  const generationOf = (info: ObjectInfo): Generation =>
-    cache.sharedGeneration(generationIdOf(originId, info.key, info.etag), {
-      etag: info.etag,
-      size: info.size,
-      rangeable: true,
-    })
+  const generationOf = ({ key, etag, size, weak }: ObjectInfo): Generation =>
+    weak
+      ? cache.ownGeneration({ etag: undefined, size, rangeable: false })
+      : cache.sharedGeneration(generationIdOf(originId, key, etag), { etag, size, rangeable: true })
 
   const readKnown = (info: ObjectInfo, read: ReadOptions): ObjectRead => {
     const { start, end } = resolveRange(info, read.range)
@@ -148,7 +150,7 @@ export function createCachedStore(options: CachedStoreOptions): ObjectStore {
       if (stale && stale.etag === read.ifMatch) return readKnown(stale, read)
       if (stale && read.ifMatch === undefined && isHeld(cache, originId, stale, read.range)) {
         const now = await stat(key, read.signal)
-        if (now) return readKnown(now, read)
+        if (now && !now.weak) return readKnown(now, read)
       }
       return firstRead(key, read)
     },

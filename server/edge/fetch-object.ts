@@ -4,6 +4,8 @@ import type { Generation } from '../cache/generation.ts'
 import type { ChangeStamp, ObjectFacts, StoredObject } from '../cache/stored-object.ts'
 import { type Freshness, currentAge, freshnessOf, restSeconds } from '../distribution/freshness.ts'
 import type { ForwardReason } from '../http/cache-status.ts'
+import { ifRangeHolds } from '../http/conditionals.ts'
+import { parseHttpDate } from '../http/dates.ts'
 import { fieldLine, listMembers } from '../http/fields.ts'
 import type { Fields, OriginMessage, OriginRequest } from '../http/message.ts'
 import { formatUnsatisfiedRange, parseRangeSpecs } from '../http/range.ts'
@@ -70,6 +72,8 @@ export interface FetchTask {
   /** Taken before the origin is asked. */
   readonly stamp: ChangeStamp
   readonly controller: AbortController
+  /** Not to be asked for in part. */
+  readonly whole?: boolean | undefined
   /** For the viewer who began it: 1xx that come before the answer. */
   readonly onInformational?: OriginRequest['onInformational']
 }
@@ -86,7 +90,7 @@ const ERROR_REST_SECONDS = 10
 /** Asks the origin for what an exchange needs and files the answer. Rejects when there is none and none before it may be served. */
 export async function fetchObject(deps: FetchDeps, task: FetchTask): Promise<Fetched> {
   const { exchange, stale, controller } = task
-  const headers = stale ? conditionsOf(stale) : rangeOf(exchange)
+  const headers = stale ? conditionsOf(stale) : rangeOf(task)
   const requestTime = deps.clock.now()
   const asked = originFetch(exchange, {
     method: exchange.method,
@@ -124,6 +128,10 @@ export async function fetchObject(deps: FetchDeps, task: FetchTask): Promise<Fet
     await dropBody(message.body)
     const unasked = `${exchange.origin.id} answered ${message.status} to a request for the whole`
     return failed(deps, task, new NearcastError('origin-failed', unasked), requestTime)
+  }
+  if (message.status === 206 && !isAskedFor(message, exchange)) {
+    await dropBody(message.body)
+    return fetchObject(deps, { ...task, whole: true })
   }
   if (message.status >= 500 && stale) {
     const kept = restStale(deps, task, stale, message)
@@ -344,11 +352,20 @@ function conditionsOf(stale: StoredObject): Fields {
  * A cold range goes to the origin as it was asked for. Only object stores are known to understand it: from others it may come back as
  * a 206 without a strong etag, which is for this viewer alone, and so must not depend on his If-Range.
  */
-function rangeOf({ method, origin, headers }: Exchange): Fields {
+function rangeOf({ exchange, whole }: FetchTask): Fields {
+  const { method, origin, headers } = exchange
   const value = fieldLine(headers, 'range')
-  if (method !== 'GET' || value === undefined) return {}
+  if (whole || method !== 'GET' || value === undefined) return {}
   if (!origin.ranges && headers['if-range'] !== undefined) return {}
   return parseRangeSpecs(value)?.length === 1 ? { range: value } : {}
+}
+
+/** RFC 9110 §13.1.5: a part that goes to its viewer as it is must be of what his If-Range names; a weak etag names no bytes. */
+function isAskedFor(message: OriginMessage, { origin, headers }: Exchange): boolean {
+  if (headers['if-range'] === undefined || bodyFactsOf(message, origin.ranges)) return true
+  const modified = parseHttpDate(fieldLine(message.headers, 'last-modified'))
+  const current = { etag: fieldLine(message.headers, 'etag'), lastModified: modified }
+  return ifRangeHolds(fieldLine(headers, 'if-range'), current)
 }
 
 function unsatisfied(error: unknown, status: number | undefined): boolean {

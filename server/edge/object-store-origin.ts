@@ -41,7 +41,7 @@ async function answer(store: ObjectStore, request: OriginRequest): Promise<Origi
     const result = evaluateConditions({
       method,
       headers,
-      etag: formatEntityTag(info.etag),
+      etag: formatEntityTag(info.etag, info.weak),
       lastModified: info.lastModified,
     })
     if (result === 'not-modified') return message(304, describe(info))
@@ -62,7 +62,9 @@ async function readObject(
   const range = singleRange(headers)
   try {
     let read = await store.read(key, { range, ifMatch, signal })
-    const current = { etag: formatEntityTag(read.info.etag), lastModified: read.info.lastModified }
+    const { info } = read
+    const etag = formatEntityTag(info.etag, info.weak)
+    const current = { etag, lastModified: info.lastModified }
     const partial = range !== undefined && ifRangeHolds(fieldLine(headers, 'if-range'), current)
     if (range !== undefined && !partial) {
       await discard(read.body)
@@ -92,7 +94,7 @@ function describe(info: ObjectInfo): Record<string, string> {
   return {
     ...info.headers,
     'content-type': info.contentType ?? mediaTypeOf(info.key),
-    etag: formatEntityTag(info.etag),
+    etag: formatEntityTag(info.etag, info.weak),
     'last-modified': formatHttpDate(info.lastModified),
     'accept-ranges': 'bytes',
   }

@@ -2,8 +2,10 @@
 export interface ObjectInfo {
   readonly key: string
   readonly size: number
-  /** Strong entity tag without quotes: other bytes, another etag. */
+  /** Entity tag without quotes. Strong, unless it says `weak`: other bytes, another etag. */
   readonly etag: string
+  /** The etag promises the same meaning, not the same bytes (RFC 9110 §8.8.1): reads under it cannot be put together. */
+  readonly weak?: boolean | undefined
   /** Milliseconds since 1970. */
   readonly lastModified: number
   /** As stored with the object; undefined when the store keeps none. */
@@ -19,7 +21,7 @@ export type ReadRange =
 
 export interface ReadOptions {
   readonly range?: ReadRange | undefined
-  /** Read only while the object still has this etag; else `object-changed`. */
+  /** Read only while the object still has this strong etag; else `object-changed`, also under an equal weak one (RFC 9110 §13.1.1). */
   readonly ifMatch?: string | undefined
   readonly signal: AbortSignal
 }

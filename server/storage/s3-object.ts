@@ -1,9 +1,10 @@
 import type { GetObjectCommandOutput, HeadObjectCommandOutput } from '@aws-sdk/client-s3'
 import type { ObjectInfo, ReadRange } from './object-store.ts'
 
-/** S3's etag without its quotes. */
-export function etagFrom(etag: string | undefined): string {
-  return (etag ?? '').replace(/^(?:W\/)?"(.*)"$/, '$1')
+/** A service's etag without its quotes; weak ones come from what stands in front of it and changes bodies on the way. */
+export function etagFrom(etag: string | undefined): Pick<ObjectInfo, 'etag' | 'weak'> {
+  const [, weak, opaque = etag ?? ''] = /^(W\/)?"(.*)"$/.exec(etag ?? '') ?? []
+  return weak === undefined ? { etag: opaque } : { etag: opaque, weak: true }
 }
 
 /** The value of a Range field (RFC 9110 §14.2). */
@@ -37,7 +38,7 @@ export function infoFrom(
   return {
     key,
     size,
-    etag: etagFrom(answer.ETag),
+    ...etagFrom(answer.ETag),
     lastModified: answer.LastModified?.getTime() ?? 0,
     contentType: said,
     headers: storedFields(answer),

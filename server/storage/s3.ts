@@ -111,7 +111,7 @@ class S3Store implements ObjectStore {
     }
     // The service's own time is not in its answer; the same second, when both clocks are right.
     const lastModified = Math.floor(this.#clock.now() / 1000) * 1000
-    return { key, size: written.size, etag: etagFrom(written.etag), lastModified, contentType }
+    return { key, size: written.size, ...etagFrom(written.etag), lastModified, contentType }
   }
 
   async list(prefix: string, options: ListOptions): Promise<ObjectList> {
@@ -138,7 +138,7 @@ class S3Store implements ObjectStore {
       const key = named(object.Key ?? '')
       if (key === '') return []
       const lastModified = object.LastModified?.getTime() ?? 0
-      return [{ key, size: object.Size ?? 0, etag: etagFrom(object.ETag), lastModified }]
+      return [{ key, size: object.Size ?? 0, ...etagFrom(object.ETag), lastModified }]
     })
     const prefixes = (answer.CommonPrefixes ?? []).map((common) => named(common.Prefix ?? ''))
     const cursor = answer.IsTruncated ? answer.NextContinuationToken : undefined
@@ -177,11 +177,10 @@ class S3Store implements ObjectStore {
     const place = placeOf(answer.ContentRange, answer.ContentLength)
     const info = identified(infoFrom(key, place?.size ?? 0, answer), what)
     // There are services that do not know If-Match, or Range, and answer as if it had not been said.
-    if (ifMatch !== undefined && ifMatch !== info.etag)
-      throw new NearcastError(
-        'object-changed',
-        `${what}: expected "${ifMatch}", got "${info.etag}"`,
-      )
+    if (ifMatch !== undefined && (ifMatch !== info.etag || info.weak)) {
+      const got = `${info.weak ? 'W/' : ''}"${info.etag}"`
+      throw new NearcastError('object-changed', `${what}: expected "${ifMatch}", got ${got}`)
+    }
     const asked = place && locateRange(key, range, place.size)
     if (!place || place.start !== asked?.start || place.length !== asked.length) {
       const got = answer.ContentRange ?? `${answer.ContentLength} bytes`

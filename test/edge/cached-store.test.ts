@@ -160,3 +160,63 @@ test('a body that nobody reads does not pin its bytes for ever', async () => {
   expect(generation?.readerCount).toBe(0)
   expect((await collect(read.body)).length).toBe(100)
 })
+
+function setUpWeak() {
+  const store = gatedStore({ 'film.mp4': bytesOf(400 * KIB) }, 16 * KIB, true)
+  store.open()
+  const cache = new Cache({ memoryBytes: 64 * KIB * KIB, sliceBytes: 64 * KIB })
+  const cached = createCachedStore({ originId: 'media', store, cache, clock: new FakeClock() })
+  return { store, cached }
+}
+
+test('under a weak etag each read is of its own, and none is put together with another (RFC 9110 §8.8.1)', async () => {
+  const { cached, store } = setUpWeak()
+  const film = bytesOf(400 * KIB)
+  const head = await readBytes(cached, { start: 0, end: 99_999 })
+  expect(head.equals(film.subarray(0, 100_000))).toBe(true)
+  const other = Buffer.alloc(400 * KIB, 'o')
+  store.replace('film.mp4', other)
+  expect(
+    (await readBytes(cached, { start: 0, end: 99_999 })).equals(other.subarray(0, 100_000)),
+  ).toBe(true)
+  expect((await readBytes(cached)).equals(other)).toBe(true)
+  await expect(readBytes(cached, { start: 0, end: 9 }, 'v2')).rejects.toThrow(/^object-changed/)
+})
+
+test('a viewer sees a weak etag of a store as weak, and each range of it comes from one read', async () => {
+  const film = bytesOf(400 * KIB)
+  const store = gatedStore({ 'film.mp4': film }, 16 * KIB, true)
+  store.open()
+  const edge = await startEdge({
+    origins: [objectStoreOrigin('site', store)],
+    sliceBytes: 64 * KIB,
+  })
+  try {
+    const part = await edge.ask('/film.mp4', { headers: { range: 'bytes=100-70000' } })
+    expect([part.status, part.headers.etag]).toEqual([206, 'W/"v1"'])
+    expect(part.body.equals(film.subarray(100, 70_001))).toBe(true)
+    for (const tag of ['"v1"', 'W/"v1"']) {
+      const headers = { range: 'bytes=100-199', 'if-range': tag }
+      const whole = await edge.ask('/film.mp4', { headers })
+      expect([whole.status, whole.body.equals(film)]).toEqual([200, true])
+    }
+    const next = await edge.ask('/film.mp4', { headers: { range: 'bytes=5-9' } })
+    expect([next.status, next.headers['x-cache']]).toEqual([206, 'Hit from nearcast'])
+  } finally {
+    await edge.close()
+  }
+})
+
+test('a part that does not fit If-Range is no answer, though nothing is stored yet (RFC 9110 §13.1.5)', async () => {
+  const film = bytesOf(4 * KIB)
+  const store = gatedStore({ 'film.mp4': film }, 16 * KIB, true)
+  store.open()
+  const edge = await startEdge({ origins: [objectStoreOrigin('site', store)] })
+  try {
+    const headers = { range: 'bytes=100-199', 'if-range': 'W/"v1"' }
+    const whole = await edge.ask('/film.mp4', { headers })
+    expect([whole.status, whole.body.equals(film)]).toEqual([200, true])
+  } finally {
+    await edge.close()
+  }
+})

@@ -56,6 +56,20 @@ test('a range costs one read, also with If-Match and a If-Range that holds', asy
   })
 })
 
+test('a weak etag is shown as weak, holds for If-None-Match alone, and makes no part of what If-Range names', async () => {
+  store = gatedStore({ 'a.txt': Buffer.from('0123456789') }, 1024, true)
+  store.open()
+  expect((await ask('/a.txt')).headers['etag']).toBe('W/"v1"')
+  expect((await ask('/a.txt', {}, 'HEAD')).headers['etag']).toBe('W/"v1"')
+  expect((await ask('/a.txt', { 'if-none-match': '"v1"' })).status).toBe(304)
+  expect((await ask('/a.txt', { 'if-match': '"v1"' })).status).toBe(412)
+  for (const tag of ['"v1"', 'W/"v1"'])
+    expect(await ask('/a.txt', { range: 'bytes=2-3', 'if-range': tag })).toMatchObject({
+      status: 200,
+      text: '0123456789',
+    })
+})
+
 test('conditions are answered without reading the object', async () => {
   const status = async (headers: Fields) => (await ask('/a%20b/film.mp4', headers)).status
   expect(await status({ 'if-none-match': '"v1"' })).toBe(304)

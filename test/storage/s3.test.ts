@@ -78,6 +78,17 @@ describe('a bucket', () => {
     ])
   })
 
+  it('keeps a weak etag weak, and pins no read by it (RFC 9110 §13.1.1)', async () => {
+    const { etag } = (await store.read('film.mp4', ask())).info
+    stub.fault({ kind: 'weak-etag' })
+    expect((await store.read('film.mp4', ask())).info).toMatchObject({ etag, weak: true })
+    expect(await store.stat('film.mp4', ask().signal)).toMatchObject({ etag, weak: true })
+    const pinned = store.read('film.mp4', ask({ range: { start: 5 }, ifMatch: etag }))
+    await expect(pinned).rejects.toThrow(/^object-changed: .*W\//)
+    stub.clearFaults()
+    expect((await store.read('film.mp4', ask())).info).not.toHaveProperty('weak')
+  })
+
   it('gives type and stored fields; the type nobody ever set is none', async () => {
     const info = await store.stat('film.mp4', ask().signal)
     expect(info).toMatchObject({

@@ -25,6 +25,7 @@ export interface GatedStore extends ObjectStore {
 export function gatedStore(
   objects: Readonly<Record<string, Buffer>>,
   chunkBytes = 1024,
+  weak = false,
 ): GatedStore {
   const held = new Map(Object.entries(objects).map(([key, bytes]) => [key, { bytes, version: 1 }]))
   const reads: string[] = []
@@ -42,7 +43,8 @@ export function gatedStore(
     const object = held.get(key)
     if (!object) return undefined
     const { bytes, version } = object
-    return { key, size: bytes.length, etag: `v${version}`, lastModified: version * 1000 }
+    const info = { key, size: bytes.length, etag: `v${version}`, lastModified: version * 1000 }
+    return weak ? { ...info, weak } : info
   }
 
   async function* pull(bytes: Buffer, signal: AbortSignal): AsyncGenerator<Buffer> {
@@ -109,7 +111,7 @@ export function gatedStore(
       const start = suffix === undefined ? first : Math.max(0, info.size - suffix)
       const last = range && 'start' in range ? range.end : undefined
       reads.push(suffix === undefined ? `${first}-${last ?? ''}` : `-${suffix}`)
-      if (ifMatch !== undefined && ifMatch !== info.etag)
+      if (ifMatch !== undefined && (ifMatch !== info.etag || weak))
         throw new NearcastError('object-changed', `${key}: expected ${ifMatch}, got ${info.etag}`)
       if (range && start >= info.size) throw new NearcastError('range-not-satisfiable', key)
       const end = Math.min(info.size, (last ?? info.size - 1) + 1)

@@ -40,6 +40,8 @@ export type StubFault =
   | { readonly kind: 'replace'; readonly bytes: Uint8Array }
   /** Leaves the etag out of an answer's XML, as Ceph 16 does when it completes an upload. */
   | { readonly kind: 'no-etag' }
+  /** Makes the etag weak, as a proxy that compresses does. */
+  | { readonly kind: 'weak-etag' }
   | { readonly kind: 'rate'; readonly bytesPerSecond: number }
 
 export interface StubFaultScope {
@@ -123,6 +125,7 @@ export async function startS3Stub(options: S3StubOptions = {}): Promise<S3Stub> 
         if (fault.kind === 'error') throw new S3Refusal(fault.status, fault.code, 'as asked')
       answer = answerFor(buckets, call, request, payload)
       if (faults.some((fault) => fault.kind === 'no-etag')) answer = withoutEtag(answer)
+      if (faults.some((fault) => fault.kind === 'weak-etag')) answer = withWeakEtag(answer)
     } catch (error) {
       if (!(error instanceof S3Refusal)) throw error
       answer = refusalAnswer(error)
@@ -174,6 +177,13 @@ export async function startS3Stub(options: S3StubOptions = {}): Promise<S3Stub> 
 function withoutEtag(answer: StubAnswer): StubAnswer {
   const text = answer.body.toString().replaceAll(/<ETag>.*?<\/ETag>/g, '')
   return { ...answer, body: Buffer.from(text) }
+}
+
+function withWeakEtag(answer: StubAnswer): StubAnswer {
+  const { etag } = answer.headers
+  return etag === undefined
+    ? answer
+    : { ...answer, headers: { ...answer.headers, etag: `W/${etag}` } }
 }
 
 function takeFaults(armed: ArmedFault[], call: StubCall): readonly StubFault[] {
