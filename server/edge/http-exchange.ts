@@ -5,6 +5,7 @@ import type { Fields, OriginRequest, OriginResponse } from '../http/message.ts'
 import type { Clock } from '../lib/clock.ts'
 import { type Deferred, deferred } from '../lib/deferred.ts'
 import { NearcastError, describeError } from '../lib/errors.ts'
+import { INFORMATIONAL_MAX } from './interim-filter.ts'
 import type { Places } from './places.ts'
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>
@@ -29,8 +30,6 @@ const BUFFER_BYTES = 256 * 1024
 const BUFFER_CHUNKS = 1024
 /** Pieces up to this size are given joined. */
 const JOINED_BYTES = 16 * 1024
-/** More answers before the answer than this are a flood, and viewers would be sent all of them. */
-const INFORMATIONAL_MAX = 100
 const BODILESS: ReadonlySet<number> = new Set([204, 205, 304])
 
 /** The connection broke before the first byte of an answer: the request may never have been read. */

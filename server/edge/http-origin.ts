@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import { Pool } from 'undici'
+import { buildConnector, type Client, Pool } from 'undici'
 import type { HttpOriginOptions } from '../distribution/types.ts'
 import { endToEndFields, fieldLine } from '../http/fields.ts'
 import type { Origin, OriginRequest, OriginResponse } from '../http/message.ts'
@@ -8,6 +8,7 @@ import type { Clock } from '../lib/clock.ts'
 import { describeError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { BrokenConnection, exchange } from './http-exchange.ts'
+import { OriginConnection } from './origin-connection.ts'
 import { Places } from './places.ts'
 
 /** An origin that owns connections or timers. */
@@ -150,12 +151,12 @@ class Connections {
     })
   }
 
-  #open(more: Pool.Options = {}): Pool {
+  #open(more: Client.Options = {}): Pool {
+    const connect = buildConnector({ timeout: this.#options.timeouts.connectMs })
     return new Pool(this.#url.origin, {
-      ...more,
       connections: CONNECTIONS_MAX,
-      connectTimeout: this.#options.timeouts.connectMs,
-      maxHeaderSize: HEADER_BYTES_MAX,
+      factory: (url) =>
+        new OriginConnection(url, { ...more, maxHeaderSize: HEADER_BYTES_MAX, connect }),
     })
   }
 }

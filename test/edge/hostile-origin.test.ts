@@ -70,6 +70,70 @@ it('ends a flood of 1xx, of which a viewer is sent a hundred', async () => {
   expect(passed).toBe(100)
 })
 
+const final = 'HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\npage'
+const hint = 'HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n'
+
+it.each([
+  ['an unasked 100', 'HTTP/1.1 100 Continue\r\n\r\n'],
+  ['a 100 with fields and no reason', 'HTTP/1.1 100\r\ncontent-length: 0\r\nx: y\r\n\r\n'],
+  ['several, between hints', `HTTP/1.1 100 Continue\r\n\r\n${hint}HTTP/1.1 100 Continue\r\n\r\n`],
+  ['a 100 of HTTP/1.0', 'HTTP/1.0 100 Continue\r\n\r\n'],
+  ['a 102 that says close', 'HTTP/1.1 102 Processing\r\nConnection: close\r\n\r\n'],
+  ['a 1xx of no meaning', 'HTTP/1.1 199 Whatever\r\n\r\n'],
+])('reads on behind %s, in one piece and byte by byte (RFC 9110 §15.2)', async (_, before) => {
+  const url = await rawServer((socket) => {
+    socket.write(before + final)
+    socket.on('data', () => {
+      const bytes = Buffer.from(before + final)
+      const next = (at: number): unknown =>
+        at < bytes.length && socket.write(bytes.subarray(at, at + 1), () => next(at + 1))
+      next(0)
+    })
+  })
+  const origin = originAt(url)
+  for (let i = 0; i < 2; i++) {
+    const seen: number[] = []
+    const onInformational = (status: number) => void seen.push(status)
+    const answer = await origin.fetch(ask('/', { onInformational }))
+    expect((await collect(streamOf(answer))).toString()).toBe('page')
+    expect(seen).not.toContain(100)
+    expect(seen.filter((status) => status === 103)).toHaveLength(before.includes('103') ? 1 : 0)
+  }
+  await origin.close()
+})
+
+it('leaves bodies as they are, whatever they look like', async () => {
+  const body = 'HTTP/1.1 100 Continue\r\n\r\n'
+  const url = await rawServer((socket) => {
+    socket.setNoDelay(true)
+    socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${body.length * 2}\r\n\r\n`)
+    setImmediate(() => socket.write(body, () => setImmediate(() => socket.write(body))))
+  })
+  const answer = await originAt(url).fetch(ask('/'))
+  expect((await collect(streamOf(answer))).toString()).toBe(body + body)
+})
+
+it('ends a flood of 100', async () => {
+  const url = await rawServer((socket) =>
+    pump(socket, Buffer.from('HTTP/1.1 100 Continue\r\n\r\n'.repeat(1000))),
+  )
+  const asked = originAt(url).fetch(ask('/'))
+  await expect(asked).rejects.toThrow(/^origin-failed: .*more than 100 answers of 1xx/)
+})
+
+it('joins an upgrade behind a 100', async () => {
+  const url = await rawServer((socket) =>
+    socket.write(
+      'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 Switching\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nHTTP/1.1 100 x\r\n\r\n',
+    ),
+  )
+  const answer = await originAt(url).fetch(ask('/', { headers: { upgrade: 'websocket' } }))
+  if (answer.kind !== 'upgrade') throw new Error('expected an upgrade')
+  const [first] = await once(answer.socket, 'data')
+  expect(String(first)).toBe('HTTP/1.1 100 x\r\n\r\n')
+  answer.socket.destroy()
+})
+
 it('takes a body that comes byte by byte in larger pieces, and holds few of them', async () => {
   const url = await rawServer((socket) => {
     socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n')

@@ -12,6 +12,8 @@ import { FUZZ_RUNS } from '../support/fuzz-runs.ts'
 const LINES = [
   'HTTP/1.1 200 OK',
   'HTTP/1.1 103 Early Hints',
+  'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK',
+  'HTTP/1.0 100',
   'HTTP/1.1 101 Switching Protocols',
   'HTTP/1.0 304 x',
   'HTTP/1.1 999',
