@@ -66,6 +66,8 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   object: Evictable | undefined
   /** Name under which its slices rest in the tiers below; undefined when they can't: kept by the cache. */
   restName: string | undefined
+  /** Its origin asked to be left alone, as this error says, until then (milliseconds since 1970): kept by whoever asks the origin. */
+  refusal: { readonly error: Error; readonly until: number } | undefined
   readonly #room: Room
   #size: number | undefined
   #closed: Error | undefined

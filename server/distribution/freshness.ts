@@ -199,14 +199,14 @@ function byTable(facts: ResponseFacts, behavior: FreshnessBehavior): Freshness {
 
 const REST_SECONDS_MAX = 300
 
-/** How long an origin that is overloaded asks to be left alone (RFC 9110 §10.2.3); 0 for not. */
+/** How long an origin that is overloaded asks to be left alone (RFC 9110 §10.2.3, RFC 6585 §4); 0 for not. */
 export function restSeconds({
   status,
   responseFields,
   responseTime,
 }: Pick<ResponseFacts, 'status' | 'responseFields' | 'responseTime'>): number {
   const value = fieldLine(responseFields, 'retry-after')
-  if (status !== 503 || value === undefined) return 0
+  if ((status !== 503 && status !== 429) || value === undefined) return 0
   const until = parseHttpDate(value, responseTime)
   const seconds = /^\d{1,9}$/.test(value)
     ? Number(value)

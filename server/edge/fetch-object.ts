@@ -153,7 +153,7 @@ export function sourceOf(
   generation: Generation,
 ): Source | undefined {
   if (!generation.rangeable || generation.etag === undefined) return undefined
-  return rangeSource(askerOf(deps, exchange), generation.etag, generation.size, deps.clock)
+  return rangeSource(askerOf(deps, exchange), generation.etag, generation, deps.clock)
 }
 
 /**
@@ -164,12 +164,13 @@ function resumeSourceOf(
   deps: FetchDeps,
   exchange: Exchange,
   message: OriginMessage,
-  { etag, size }: BodyFacts,
+  generation: Generation,
 ): Source | undefined {
+  const { etag, size } = generation
   const refused = /^\s*none\s*$/i.test(fieldLine(message.headers, 'accept-ranges') ?? '')
   if (message.status !== 200 || etag === undefined || size === undefined || refused)
     return undefined
-  return rangeSource(askerOf(deps, exchange), etag, size, deps.clock)
+  return rangeSource(askerOf(deps, exchange), etag, generation, deps.clock)
 }
 
 function askerOf(deps: FetchDeps, exchange: Exchange): Parameters<typeof rangeSource>[0] {
@@ -191,7 +192,7 @@ async function file(deps: FetchDeps, answered: Answered): Promise<Fetched> {
   const hold = generation.hold()
   setImmediate(() => hold[Symbol.dispose]())
   const source =
-    sourceOf(deps, exchange, generation) ?? resumeSourceOf(deps, exchange, message, body)
+    sourceOf(deps, exchange, generation) ?? resumeSourceOf(deps, exchange, message, generation)
   const run = { start: body.start, body: bodyChunks(message.body) }
   generation.fillFrom(run, body.end, source, answered.controller)
   return keep(deps, answered, freshness, generation)

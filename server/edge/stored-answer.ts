@@ -1,5 +1,7 @@
 import { RefusedForNow, type Source } from '../cache/fill.ts'
+import type { Generation } from '../cache/generation.ts'
 import type { ChangeStamp, ObjectFacts } from '../cache/stored-object.ts'
+import { restSeconds } from '../distribution/freshness.ts'
 import { formerCacheStatus } from '../http/cache-status.ts'
 import { formatHttpDate, parseHttpDate } from '../http/dates.ts'
 import { formatEntityTag, parseEntityTag } from '../http/etag.ts'
@@ -174,13 +176,15 @@ const SAYS_OTHER_BYTES: ReadonlySet<number> = new Set([200, 206, 404, 410, 412, 
 export function rangeSource(
   fetch: (headers: Fields, signal: AbortSignal) => Promise<OriginMessage>,
   etag: string,
-  size: number | undefined,
+  generation: Pick<Generation, 'size' | 'refusal'>,
   clock: Clock,
 ): Source {
   const tag = formatEntityTag(etag)
   return {
     clock,
     async open(start, end, signal) {
+      const { size, refusal } = generation
+      if (refusal && clock.now() < refusal.until) throw refusal.error
       let message: OriginMessage
       try {
         message = await fetch({ range: `bytes=${start}-${end - 1}`, 'if-match': tag }, signal)
@@ -200,9 +204,13 @@ export function rangeSource(
       await dropBody(body)
       if (SAYS_OTHER_BYTES.has(status)) throw changed(tag, undefined)
       const said = `the origin answered ${status} to a range`
-      if (status < 500 || fieldLine(headers, 'retry-after') !== undefined)
-        throw new RefusedForNow('origin-failed', said)
-      throw new NearcastError('origin-failed', said)
+      if (status >= 500 && fieldLine(headers, 'retry-after') === undefined)
+        throw new NearcastError('origin-failed', said)
+      const error = new RefusedForNow('origin-failed', said)
+      const now = clock.now()
+      const seconds = restSeconds({ status, responseFields: headers, responseTime: now })
+      if (seconds > 0) generation.refusal = { error, until: now + seconds * 1000 }
+      throw error
     },
   }
 }

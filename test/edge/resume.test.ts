@@ -141,12 +141,34 @@ test.each([301, 401, 403, 408, 429, 500, 502, 503, 504])(
     })
     await expect(edge.ask('/film')).rejects.toThrow(/aborted|cut|hang up/)
 
+    await edge.clock.advance(1000)
     const next = await edge.ask('/film')
 
     expect(next).toMatchObject({ status: 200, headers: { etag: '"v1"' } })
     expect(next.body.equals(film)).toBe(true)
     expect(asked).toHaveLength(3)
     expect(asked[2]).toMatchObject({ range: expect.stringMatching(/^bytes=[1-9]\d+-999999$/) })
+  },
+)
+
+test.each([429, 503])(
+  'after a %d to a range the origin is left alone as long as it asks',
+  async (refusal) => {
+    const { edge, asked } = await startMortal({
+      fields: ACCEPTS,
+      dies: onceAt300k,
+      refuses: (count) => (count === 2 ? refusal : undefined),
+    })
+    await expect(edge.ask('/film')).rejects.toThrow(/aborted|cut|hang up/)
+    const last = { headers: { range: 'bytes=900000-' } }
+
+    await edge.clock.advance(999)
+    expect(await edge.ask('/film', last)).toMatchObject({ status: 502 })
+    const held = await edge.ask('/film', { headers: { range: 'bytes=0-9' } })
+    expect([held.status, asked.length]).toEqual([206, 2])
+
+    await edge.clock.advance(1)
+    expect(await edge.ask('/film', last)).toMatchObject({ status: 206 })
   },
 )
 
