@@ -1,5 +1,5 @@
+import { type AmfObject, type AmfValue, readAmf0 } from '../formats/flv/amf0.ts'
 import { NearcastError } from '../lib/errors.ts'
-import { type AmfObject, type AmfValue, readAmf0 } from './amf0.ts'
 import { MESSAGE, type RtmpMessage } from './messages.ts'
 
 interface CommandBase {

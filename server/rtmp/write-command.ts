@@ -1,5 +1,5 @@
 import { AUDIO_FOUR_CC, VIDEO_FOUR_CC } from '../formats/flv/four-cc.ts'
-import { type AmfOut, writeAmf0, writeAmf0Array } from './amf0.ts'
+import { type AmfOut, writeAmf0, writeAmf0Array } from '../formats/flv/amf0.ts'
 import { writeMessage } from './chunk-writer.ts'
 import { MESSAGE } from './messages.ts'
 

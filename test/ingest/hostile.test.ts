@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { writeAmf0 } from '../../server/rtmp/amf0.ts'
+import { writeAmf0 } from '../../server/formats/flv/amf0.ts'
 import { writeMessage, writeSetChunkSize } from '../../server/rtmp/chunk-writer.ts'
 import { RtmpClient } from '../support/rtmp-client.ts'
 import {

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
 import { RtmpClient } from '../support/rtmp-client.ts'
-import { readAmf0, writeAmf0 } from '../../server/rtmp/amf0.ts'
+import { readAmf0, writeAmf0 } from '../../server/formats/flv/amf0.ts'
 import { writeMessage } from '../../server/rtmp/chunk-writer.ts'
 import { MESSAGE } from '../../server/rtmp/messages.ts'
 import {

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { afterEach, describe, expect, test } from 'vitest'
 import { FakeClock } from '../support/fake-clock.ts'
 import { RtmpClient } from '../support/rtmp-client.ts'
-import { writeAmf0, writeAmf0Array } from '../../server/rtmp/amf0.ts'
+import { writeAmf0, writeAmf0Array } from '../../server/formats/flv/amf0.ts'
 import { writeMessage } from '../../server/rtmp/chunk-writer.ts'
 import {
   eventually,

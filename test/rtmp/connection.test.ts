@@ -8,7 +8,7 @@ import {
 import { RtmpConnection } from '../../server/rtmp/connection.ts'
 import { MESSAGE, type RtmpMessage } from '../../server/rtmp/messages.ts'
 import { readCommand, readMetadata } from '../../server/rtmp/read-command.ts'
-import { type AmfOut, writeAmf0, writeAmf0Array } from '../../server/rtmp/amf0.ts'
+import { type AmfOut, writeAmf0, writeAmf0Array } from '../../server/formats/flv/amf0.ts'
 
 const GREETING = Buffer.concat([Buffer.from([3]), Buffer.alloc(2 * 1536)])
 

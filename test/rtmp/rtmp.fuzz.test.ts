@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'vitest'
 import { NearcastError } from '../../server/lib/errors.ts'
-import { readAmf0, writeAmf0 } from '../../server/rtmp/amf0.ts'
+import { readAmf0, writeAmf0 } from '../../server/formats/flv/amf0.ts'
 import { writeMessage } from '../../server/rtmp/chunk-writer.ts'
 import { RtmpConnection } from '../../server/rtmp/connection.ts'
 import { MESSAGE } from '../../server/rtmp/messages.ts'

@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net'
-import { type AmfOut, type AmfValue, readAmf0, writeAmf0 } from '../../server/rtmp/amf0.ts'
+import { type AmfOut, type AmfValue, readAmf0, writeAmf0 } from '../../server/formats/flv/amf0.ts'
 import { ChunkReader } from '../../server/rtmp/chunk-reader.ts'
 import { writeMessage } from '../../server/rtmp/chunk-writer.ts'
 import { MESSAGE, type RtmpMessage } from '../../server/rtmp/messages.ts'

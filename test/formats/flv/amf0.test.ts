@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { readAmf0, writeAmf0, writeAmf0Array } from '../../server/rtmp/amf0.ts'
+import { readAmf0, writeAmf0, writeAmf0Array } from '../../../server/formats/flv/amf0.ts'
 
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex')
 

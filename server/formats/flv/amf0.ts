@@ -1,4 +1,4 @@
-import { NearcastError } from '../lib/errors.ts'
+import { NearcastError } from '../../lib/errors.ts'
 
 /** AMF0 values as RTMP peers send them; a date is its milliseconds, XML and long strings are strings. */
 export type AmfValue =
