@@ -1,17 +1,13 @@
 import { NearcastError } from '../lib/errors.ts'
 import { BitReader } from './bit-reader.ts'
+import type { Colour, Picture } from './colour.ts'
 
 /** What a sequence parameter set says about the pictures (ITU-T H.264 §7.3.2.1.1, Annex E). */
-export interface AvcPicture {
+export interface AvcPicture extends Picture {
   readonly profile: number
   /** The constraint flags, as the middle two digits of the codec string. */
   readonly compatibility: number
   readonly level: number
-  /** In pixels, after cropping. */
-  readonly width: number
-  readonly height: number
-  /** Width : height of one pixel; [1, 1] when unknown. */
-  readonly pixelAspect: readonly [number, number]
   /** Frames a second as the VUI's timing has it; undefined without. Cameras and OBS often leave it out. */
   readonly frameRate: number | undefined
   /** 0 monochrome, 1 4:2:0, 2 4:2:2, 3 4:4:4. */
@@ -59,6 +55,7 @@ export function parseAvcSps(nal: Uint8Array): AvcPicture {
     width,
     height,
     pixelAspect: vui.pixelAspect,
+    colour: vui.colour,
     frameRate: vui.frameRate,
     chromaFormat,
     bitDepth,
@@ -157,11 +154,17 @@ function readCropping(
 
 interface Vui {
   readonly pixelAspect: readonly [number, number]
+  readonly colour: Colour | undefined
   readonly frameRate: number | undefined
   readonly reorderDepth: number | undefined
 }
 
-const NO_VUI: Vui = { pixelAspect: [1, 1], frameRate: undefined, reorderDepth: undefined }
+const NO_VUI: Vui = {
+  pixelAspect: [1, 1],
+  colour: undefined,
+  frameRate: undefined,
+  reorderDepth: undefined,
+}
 
 /** Table E-1, by aspect_ratio_idc. */
 const PIXEL_ASPECTS: readonly (readonly [number, number])[] = [
@@ -188,15 +191,13 @@ const EXTENDED_SAR = 255
 /** A VUI cut short (some hardware encoders write one) costs only what it would have said. */
 function readVui(reader: BitReader): Vui {
   let pixelAspect: readonly [number, number] = [1, 1]
+  let colour: Colour | undefined
   let frameRate: number | undefined
   let reorderDepth: number | undefined
   try {
     if (reader.flag()) pixelAspect = readPixelAspect(reader)
     if (reader.flag()) reader.flag() // overscan
-    if (reader.flag()) {
-      reader.skip(4) // video_format, video_full_range_flag
-      if (reader.flag()) reader.skip(24) // colour primaries, transfer, matrix
-    }
+    if (reader.flag()) colour = readSignalType(reader)
     if (reader.flag()) {
       reader.unsignedGolomb() // chroma_sample_loc_type_top_field
       reader.unsignedGolomb() // chroma_sample_loc_type_bottom_field
@@ -217,7 +218,7 @@ function readVui(reader: BitReader): Vui {
   } catch (error) {
     if (!(error instanceof NearcastError)) throw error
   }
-  return { pixelAspect, frameRate, reorderDepth }
+  return { pixelAspect, colour, frameRate, reorderDepth }
 }
 
 /** §E.2.1, table E-1; H.265 has the same. */
@@ -227,6 +228,15 @@ export function readPixelAspect(reader: BitReader): readonly [number, number] {
   const width = reader.bits(16)
   const height = reader.bits(16)
   return width === 0 || height === 0 ? [1, 1] : [width, height]
+}
+
+/** §E.2.1, video_signal_type; H.265 has the same. undefined where the colours are not described. */
+export function readSignalType(reader: BitReader): Colour | undefined {
+  reader.skip(3) // video_format
+  const fullRange = reader.flag()
+  if (!reader.flag()) return undefined
+  const [primaries, transfer, matrix] = [reader.bits(8), reader.bits(8), reader.bits(8)]
+  return { primaries, transfer, matrix, fullRange }
 }
 
 /** §E.2.1: two ticks are one frame. */

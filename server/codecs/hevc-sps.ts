@@ -1,7 +1,7 @@
 import { NearcastError } from '../lib/errors.ts'
-import { PICTURE_SIDE_MAX, readPixelAspect, withoutEmulation } from './avc-sps.ts'
+import { PICTURE_SIDE_MAX, readPixelAspect, readSignalType, withoutEmulation } from './avc-sps.ts'
 import { BitReader } from './bit-reader.ts'
-import type { Colour, Picture } from './colour.ts'
+import type { Picture } from './colour.ts'
 
 export const HEVC_SPS = 33
 
@@ -135,14 +135,5 @@ function atMost(count: number, most: number, what: string): number {
 function readVui(reader: BitReader): VuiFacts {
   const pixelAspect = reader.flag() ? readPixelAspect(reader) : NO_VUI.pixelAspect
   if (reader.flag()) reader.flag() // overscan
-  let colour: Colour | undefined
-  if (reader.flag()) {
-    reader.skip(3) // video_format
-    const fullRange = reader.flag()
-    if (reader.flag()) {
-      const [primaries, transfer, matrix] = [reader.bits(8), reader.bits(8), reader.bits(8)]
-      colour = { primaries, transfer, matrix, fullRange }
-    }
-  }
-  return { pixelAspect, colour }
+  return { pixelAspect, colour: reader.flag() ? readSignalType(reader) : undefined }
 }

@@ -1,4 +1,4 @@
-import type { Colour } from './colour.ts'
+import type { Colour, ContentLight, MasteringDisplay } from './colour.ts'
 
 export type VideoCodec = 'avc' | 'hevc' | 'av1' | 'vp9'
 export type AudioCodec = 'aac' | 'mp3' | 'opus' | 'flac' | 'ac3' | 'eac3'
@@ -31,6 +31,8 @@ export interface VideoTrack extends TrackBase {
   readonly rotation: 0 | 90 | 180 | 270
   /** Of live streams; stored films have it in a sample entry that is copied whole. */
   readonly colour?: Colour | undefined
+  readonly mastering?: MasteringDisplay | undefined
+  readonly contentLight?: ContentLight | undefined
 }
 
 export interface AudioTrack extends TrackBase {

@@ -22,6 +22,7 @@ export const facts = z.object({
   height: z.int().min(0).max(65_535),
   channels: z.int().min(0).max(255),
   language: z.string().max(35),
+  videoRange: z.enum(['SDR', 'HLG', 'PQ']).optional(),
 })
 
 export const pace = z.object({

@@ -1,4 +1,5 @@
 import type { Frame } from '../codecs/frame.ts'
+import { videoRangeOf } from '../codecs/colour.ts'
 import { silentFrame } from '../codecs/silence.ts'
 import type { AudioTrack, Track, VideoTrack } from '../codecs/track.ts'
 import { writeInit } from '../formats/isobmff/write-init.ts'
@@ -7,7 +8,14 @@ import { initUri } from './address.ts'
 import { AudioFollower } from './audio-follower.ts'
 import type { Follower } from './follower.ts'
 import { type Cut, Lane, type Leading } from './lane.ts'
-import { audioGrid, type Chosen, factsOf, renditionIdOf, VIDEO_TIMESCALE } from './lane-tracks.ts'
+import {
+  audioGrid,
+  type Chosen,
+  coloursLike,
+  factsOf,
+  renditionIdOf,
+  VIDEO_TIMESCALE,
+} from './lane-tracks.ts'
 import { PartGate } from './part-gate.ts'
 import type { Rung } from './rung.ts'
 import { StampRepairs } from './stamp-repairs.ts'
@@ -45,6 +53,7 @@ export class LaneSet {
   /** Rungs that were given up in this publish. */
   readonly #gone = new Set<RenditionId>()
   #lead: Lane | undefined
+  #source: VideoTrack | undefined
   #inits = 0
   #anchor: { readonly offsetMs: number; readonly startMs: number } | undefined
   #lastCut: Cut | undefined
@@ -81,6 +90,7 @@ export class LaneSet {
     this.#lead = undefined
     const [firstVideo, ...otherVideos] = videos
     const [firstAudio, ...otherAudios] = audios
+    this.#source = firstVideo
     if (firstVideo) this.#lead = this.#laneOf(firstVideo, VIDEO_TIMESCALE, true)
     else if (firstAudio) this.#lead = this.#laneOf(firstAudio, audioGrid(firstAudio).rate, true)
     for (const track of otherVideos)
@@ -106,14 +116,17 @@ export class LaneSet {
       window.apply({ kind: 'retire', rendition: id })
     }
     for (const { id, facts, bitsPerSecond } of rungs) {
-      window.apply({ kind: 'announce', rendition: id, facts, bitsPerSecond })
+      const { colour } = this.#source ?? {}
+      const seen = { ...facts, videoRange: videoRangeOf(colour) }
+      window.apply({ kind: 'announce', rendition: id, facts: seen, bitsPerSecond })
       if (!this.#rungs.has(id)) this.#rungs.set(id, undefined)
     }
   }
 
   /** The rung's encoder has begun, or begun anew. */
-  openRung(id: RenditionId, track: VideoTrack): void {
+  openRung(id: RenditionId, encoded: VideoTrack): void {
     if (!this.#rungs.has(id)) return
+    const track = coloursLike(encoded, this.#source)
     const { timescale } = track
     const known = this.#rungs.get(id)?.follower
     if (known) {

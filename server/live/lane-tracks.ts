@@ -1,5 +1,6 @@
 import { parseAudioSpecificConfig } from '../codecs/aac.ts'
 import { readEac3Frame } from '../codecs/ac3.ts'
+import { videoRangeOf } from '../codecs/colour.ts'
 import { flacSamples, parseFlacConfig } from '../codecs/flac.ts'
 import { mp3Samples } from '../codecs/mp3.ts'
 import { opusSamples } from '../codecs/opus.ts'
@@ -83,6 +84,7 @@ export function factsOf(track: Track): RenditionFacts {
         height: track.height,
         channels: 0,
         language,
+        videoRange: videoRangeOf(track.colour),
       }
     : { kind: 'audio', codecString, width: 0, height: 0, channels: track.channels, language }
 }
@@ -122,5 +124,18 @@ function sameList(a: readonly Track[], b: readonly Track[]): boolean {
 
 function sameTrack(a: Track, b: Track | undefined): boolean {
   const sameBytes = Buffer.compare(a.config, b?.config ?? EMPTY) === 0
-  return a.id === b?.id && a.codec === b?.codec && a.timescale === b?.timescale && sameBytes
+  const sameDecoder = a.id === b?.id && a.codec === b?.codec && a.timescale === b?.timescale
+  return sameDecoder && sameBytes && coloursOf(a) === coloursOf(b)
+}
+
+function coloursOf(track: Track): string {
+  if (track.kind === 'audio') return ''
+  return JSON.stringify([track.colour, track.mastering, track.contentLight])
+}
+
+/** A smaller picture made of this one has its colours, where its encoder does not say others. */
+export function coloursLike(track: VideoTrack, source: VideoTrack | undefined): VideoTrack {
+  if (!source || track.colour) return track
+  const { colour, mastering, contentLight } = source
+  return { ...track, colour, mastering, contentLight }
 }

@@ -61,6 +61,7 @@ export function writeLivePlaylists(window: LiveWindow, span: PlaylistSpan): stri
         codecs: [...new Set([lead, ...beside].map(({ facts }) => facts.codecString))],
         resolution: lead.facts.kind === 'video' ? lead.facts : undefined,
         frameRate: lead.facts.kind === 'video' ? rateOf(lead) : undefined,
+        videoRange: lead.facts.videoRange,
         audio: beside.length > 0 ? GROUP : undefined,
       }
     }),

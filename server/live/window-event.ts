@@ -1,3 +1,5 @@
+import type { VideoRange } from '../codecs/colour.ts'
+
 /** `video` and `audio` today; a rung of a ladder is one more id. Part of URLs: lower-case letters and digits. */
 export type RenditionId = string
 
@@ -12,6 +14,8 @@ export interface RenditionFacts {
   /** 0 for video. */
   readonly channels: number
   readonly language: string
+  /** undefined where nobody says. */
+  readonly videoRange?: VideoRange | undefined
 }
 
 /**

@@ -47,6 +47,7 @@ export function writeRecordedMaster(index: RecordingIndex): string {
         codecs: [...new Set([facts, ...beside.map((one) => one.facts)].map((f) => f.codecString))],
         resolution: facts.kind === 'video' ? facts : undefined,
         frameRate: facts.kind === 'video' ? own.frameRate : undefined,
+        videoRange: facts.videoRange,
         audio: beside.length > 0 ? GROUP : undefined,
       }
     }),

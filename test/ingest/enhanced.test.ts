@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Frame } from '../../server/codecs/frame.ts'
 import type { AudioCodec, Track, VideoCodec } from '../../server/codecs/track.ts'
+import { writeAmf0 } from '../../server/formats/flv/amf0.ts'
 import { FlvReader } from '../../server/formats/flv/flv-reader.ts'
 import { systemClock } from '../../server/lib/clock.ts'
 import { silentLog } from '../../server/lib/log.ts'
@@ -155,6 +156,73 @@ function readPlayed(player: RtmpClient) {
     return { tracks, frames }
   }
 }
+
+const SRGB = '-color_primaries bt709 -color_trc iec61966-2-1 -colorspace bt709'
+const PQ_IN_STREAM = '-x265-params colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc'
+const RANGES: readonly (readonly [VideoCodec, string, string, RegExp])[] = [
+  ['avc', SRGB, 'bt709,iec61966-2-1', /VIDEO-RANGE=SDR/],
+  ['hevc', `${PQ_IN_STREAM}:log-level=none`, 'bt2020,smpte2084', /VIDEO-RANGE=PQ/],
+  ['av1', '', 'unknown,unknown', /FRAME-RATE=25.000\n/],
+]
+
+test.each(RANGES)(
+  'the master and the init section say what a bitstream of %s says of its colours',
+  async (codec, extra, colours, range) => {
+    const live = await start()
+    await live.send(videoTags(codec, await makeVideo(codec, { extra })))
+    await live.finish()
+    expect((await live.get('index.m3u8')).text).toMatch(range)
+    const { stdout } = await run('ffprobe', [
+      ...'-v error -show_entries stream=color_primaries,color_transfer -of csv=p=0'.split(' '),
+      await live.download('video'),
+    ])
+    const [transfer = '', primaries = ''] = stdout.trim().split(',')
+    expect(`${primaries},${transfer}`).toBe(colours)
+  },
+  60_000,
+)
+
+test('colours that only the metadata of a publisher says are in the init section and the master, and change with it', async () => {
+  const picture = await makeVideo('hevc')
+  const live = await start()
+  const [header, ...frames] = videoTags('hevc', picture)
+  const colours = (transfer: number, timestamp: number): Tag => ({
+    type: 9,
+    timestamp,
+    body: Buffer.concat([
+      Buffer.from('9468766331', 'hex'),
+      writeAmf0('colorInfo', {
+        colorConfig: {
+          bitDepth: 10,
+          colorPrimaries: 9,
+          transferCharacteristics: transfer,
+          matrixCoefficients: 9,
+        },
+        hdrCll: { maxFall: 300, maxCLL: 1000 },
+      }),
+    ]),
+  })
+  if (!header) throw new Error('no header')
+  for (const tag of [header, colours(18, 0)]) live.publisher.send(9, tag.body)
+  await live.send(frames.slice(0, 25))
+  const first = (await live.get('index.m3u8')).text
+  expect(first).toContain('VIDEO-RANGE=HLG')
+  const change = colours(16, 1000)
+  live.publisher.send(9, change.body, 1000)
+  await live.send(frames.slice(25))
+  await live.finish()
+  expect((await live.get('index.m3u8')).text).toContain('VIDEO-RANGE=PQ')
+  const playlist = readMedia(await live.get('video-t12.m3u8'))
+  const maps = playlist.segments.flatMap(({ map }) => map ?? [])
+  const transfers: string[] = []
+  for (const uri of new Set(maps)) {
+    const init = (await live.get(uri)).body
+    const at = init.indexOf('colrnclx')
+    transfers.push(init.toString('hex', at + 8, at + 15))
+    expect(init.includes('clli')).toBe(true)
+  }
+  expect(transfers).toEqual(['00090012000900', '00090010000900'])
+}, 60_000)
 
 test('several pictures and sounds are renditions of one stream; RTMP players get the first of each', async () => {
   const [large, small, first, second] = await Promise.all([

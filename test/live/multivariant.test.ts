@@ -79,6 +79,16 @@ test('a stream of several sounds alone offers them all, as one variant and its g
   expect(text).toMatch(/CODECS="mp4a\.40\.2",AUDIO="audio"\naudio-t1\.m3u8\n$/)
 })
 
+test('VIDEO-RANGE is said of a picture whose range is known, and of no other (§4.4.6.2)', () => {
+  const window = windowWith({
+    video: { ...PICTURE, videoRange: 'HLG' },
+    video2: PICTURE,
+    audio: SOUND,
+  })
+  const ranges = writeLivePlaylists(window, 'main').match(/(?<=#EXT-X-STREAM-INF).*/g)
+  expect(ranges?.map((line) => /VIDEO-RANGE=(\w+)/.exec(line)?.[1])).toEqual(['HLG', undefined])
+})
+
 test('no two sounds of a group have one NAME, known language or not (§4.4.6.1.1)', () => {
   const sounds = {
     audio: SOUND,

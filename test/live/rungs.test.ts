@@ -13,6 +13,8 @@ const SMALL = await makeLiveMedia({ seconds: 12, gop: 30, size: '160x90' })
 const TRACK = videoOf(SMALL)
 const RUNG: Rung = { id: 'v90', facts: factsOf(TRACK), bitsPerSecond: 300_000 }
 
+const PQ = { primaries: 9, transfer: 16, matrix: 9, fullRange: false }
+
 function videoOf(media: LiveMedia): VideoTrack {
   const track = media.tracks.find((one) => one.kind === 'video')
   if (track?.kind !== 'video') throw new Error('no picture')
@@ -77,6 +79,27 @@ describe('a rung of a ladder', () => {
     const master = readPlaylist((await live.get('/live/main/index.m3u8')).text)
     if (master.kind !== 'multivariant') throw new Error('not a master')
     expect(master.variants.map(({ uri }) => uri)).toEqual(['video-t12.m3u8', 'v90-t12.m3u8'])
+  })
+
+  test('has the colours of what it is made of, announced and made, where its encoder says none', async () => {
+    const ladder = await withLadder()
+    const source: LiveMedia = {
+      ...SOURCE,
+      tracks: SOURCE.tracks.map((track) =>
+        track.kind === 'video' ? { ...track, colour: PQ } : track,
+      ),
+    }
+    const ranges = async () => {
+      const master = readPlaylist((await ladder.live.get('/live/main/index.m3u8')).text)
+      if (master.kind !== 'multivariant') throw new Error('not a master')
+      return master.variants.map(({ attributes }) => attributes['VIDEO-RANGE'])
+    }
+    await ladder.publisher.send(source, 0, 2000)
+    expect(await ranges()).toEqual(['PQ', 'PQ'])
+    ladder.sink().onTrack('v90', { ...TRACK, colour: undefined })
+    expect(await ranges()).toEqual(['PQ', 'PQ'])
+    ladder.sink().onTrack('v90', { ...TRACK, colour: { ...PQ, transfer: 1 } })
+    expect(await ranges()).toEqual(['PQ', 'SDR'])
   })
 
   test('that has not begun sends players to another after a second, and the source waits for nothing', async () => {

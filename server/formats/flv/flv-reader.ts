@@ -2,6 +2,7 @@ import type { Frame } from '../../codecs/frame.ts'
 import type { Track } from '../../codecs/track.ts'
 import { NearcastError } from '../../lib/errors.ts'
 import { AudioSource } from './audio-source.ts'
+import { readColourInfo } from './read-colour-info.ts'
 import { type FlvAudio, type FlvVideo, readAudioTag, readVideoTag } from './read-tags.ts'
 import { VideoSource } from './video-source.ts'
 
@@ -95,6 +96,7 @@ export class FlvReader {
         return
       }
       case 'metadata':
+        this.#takeMetadata(packet)
         return
       case 'end':
       case 'unsupported':
@@ -150,6 +152,18 @@ export class FlvReader {
     }
   }
 
+  #takeMetadata({ index, data }: Extract<FlvVideo, { readonly kind: 'metadata' }>): void {
+    try {
+      const info = readColourInfo(data)
+      const source = info && this.#sourceOf(this.#videos, index, 'video', newVideo)
+      if (source) this.#change(index, 'video', () => source.describeColour(info))
+    } catch (error) {
+      if (!(error instanceof NearcastError)) throw error
+      this.#dropped += 1
+      this.#trouble(`video metadata: ${error.message}`)
+    }
+  }
+
   #configure(
     { index, config }: { readonly index: number; readonly config: Uint8Array },
     kind: Kind,
@@ -161,10 +175,14 @@ export class FlvReader {
         `a decoder configuration of ${config.length} bytes; ${CONFIG_BYTES_MAX} are the most`,
       )
     this.#endedAt.delete(idOf(kind, index))
+    this.#change(index, kind, configure)
+  }
+
+  #change(index: number, kind: Kind, change: () => boolean): void {
     // Frames that wait belong to the decoder configuration they came with, not to the one that may come now.
     const waiting = this.#held !== undefined && this.#held.length > 0
     const had = waiting ? this.#tracks() : []
-    if (!configure()) return
+    if (!change()) return
     if (waiting && had.some((track) => track.id === idOf(kind, index))) this.#release(had)
     this.#tracksChanged()
   }

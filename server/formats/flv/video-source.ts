@@ -1,7 +1,7 @@
 import { AV1_OBU, av1Obus, parseAv1Config } from '../../codecs/av1.ts'
 import { parseAv1Sequence } from '../../codecs/av1-sequence.ts'
 import { avcNalUnits, parseAvcConfig } from '../../codecs/avc.ts'
-import type { Colour, Picture } from '../../codecs/colour.ts'
+import type { Colour, ColourInfo, Picture } from '../../codecs/colour.ts'
 import { parseHevcConfig } from '../../codecs/hevc.ts'
 import { HEVC_SPS, parseHevcSps } from '../../codecs/hevc-sps.ts'
 import type { VideoCodec, VideoTrack } from '../../codecs/track.ts'
@@ -19,6 +19,12 @@ interface Described {
   readonly nalLengthSize: 1 | 2 | 4
 }
 
+const NOTHING_SAID: ColourInfo = {
+  colour: undefined,
+  mastering: undefined,
+  contentLight: undefined,
+}
+
 /** FLV times are milliseconds, so that is all its tracks can promise. */
 export const FLV_TIMESCALE = 1000
 
@@ -26,6 +32,8 @@ export const FLV_TIMESCALE = 1000
 export class VideoSource {
   readonly #id: number
   #described: Described | undefined
+  #picture: Picture | undefined
+  #info: ColourInfo = NOTHING_SAID
   #track: VideoTrack | undefined
 
   constructor(id: number) {
@@ -43,8 +51,20 @@ export class VideoSource {
     if (known?.codec === codec && Buffer.compare(known.config, bytes) === 0) return false
     const described = describe(codec, Uint8Array.from(bytes))
     this.#described = described
-    this.#track = described.picture && this.#trackOf(described, described.picture)
+    this.#show(described, described.picture)
     return true
+  }
+
+  /**
+   * What the publisher says of the colours from here on, instead of the bitstream; without anything in it the bitstream counts
+   * again. False when nothing changes.
+   */
+  describeColour(info: ColourInfo): boolean {
+    const same = JSON.stringify(info) === JSON.stringify(this.#info)
+    this.#info = info
+    if (same || !this.#described) return false
+    this.#show(this.#described, this.#picture)
+    return this.#track !== undefined
   }
 
   /** What a reader gets of a frame; undefined for one that no decoder could read. May make or change the track. */
@@ -67,25 +87,42 @@ export class VideoSource {
     const picture = pictureIn(described, unit)
     const track = this.#track
     if (!picture || (track?.width === picture.width && track.height === picture.height)) return
-    this.#track = this.#trackOf(described, picture)
+    this.#show(described, picture)
   }
 
-  #trackOf({ codec, config, codecString, colour }: Described, picture: Picture): VideoTrack {
+  #show(described: Described, picture: Picture | undefined): void {
+    this.#picture = picture
+    this.#track = picture && this.#trackOf(described, picture)
+  }
+
+  #trackOf({ codec, config, codecString, ...described }: Described, picture: Picture): VideoTrack {
+    const colour = picture.colour ?? described.colour
+    const told = this.#info.colour
     return {
       id: this.#id,
       kind: 'video',
       codec,
       codecString,
       timescale: FLV_TIMESCALE,
-      config,
+      config: codec === 'vp9' && told ? vpcCWith(config, told) : config,
       language: 'und',
       width: picture.width,
       height: picture.height,
       pixelAspect: picture.pixelAspect,
       rotation: 0,
-      colour: picture.colour ?? colour,
+      colour: told ? { ...told, fullRange: colour?.fullRange ?? false } : colour,
+      mastering: this.#info.mastering,
+      contentLight: this.#info.contentLight,
     }
   }
+}
+
+/** VP Codec ISO Media File Format Binding §vpcC: it says the same as the colour box beside it. */
+function vpcCWith(config: Uint8Array, told: Omit<Colour, 'fullRange'>): Uint8Array {
+  const { primaries, transfer, matrix } = told
+  const out = Uint8Array.from(config)
+  out.set([primaries, transfer, matrix], 3)
+  return out
 }
 
 const NO_NAL_UNITS = { nalLengthSize: 4, colour: undefined } as const
@@ -94,8 +131,7 @@ function describe(codec: VideoCodec, bytes: Uint8Array): Described {
   switch (codec) {
     case 'avc': {
       const { codecString, nalLengthSize, picture } = parseAvcConfig(bytes)
-      const seen = { ...picture, colour: undefined }
-      return { ...NO_NAL_UNITS, codec, config: bytes, codecString, picture: seen, nalLengthSize }
+      return { ...NO_NAL_UNITS, codec, config: bytes, codecString, picture, nalLengthSize }
     }
     case 'hevc': {
       const { profileString, nalLengthSize, picture, hasParameterSets } = parseHevcConfig(bytes)

@@ -1,3 +1,4 @@
+import type { Chromaticity, Colour, ContentLight, MasteringDisplay } from '../../codecs/colour.ts'
 import type { AudioTrack, Track, VideoTrack } from '../../codecs/track.ts'
 import { assertNever } from '../../lib/errors.ts'
 import { box, fullBox, u16, u32, u8 } from './write-box.ts'
@@ -23,7 +24,29 @@ function videoEntry(track: VideoTrack): Buffer {
     u16(24, 0xffff),
     videoConfig(track),
     ...pasp,
+    ...(track.colour ? [colourBox(track.colour)] : []),
+    ...(track.mastering ? [masteringBox(track.mastering)] : []),
+    ...(track.contentLight ? [contentLightBox(track.contentLight)] : []),
   )
+}
+
+/** ISO/IEC 14496-12 §12.1.5, `nclx`. */
+function colourBox({ primaries, transfer, matrix, fullRange }: Colour): Buffer {
+  const nclx = Buffer.from('nclx', 'latin1')
+  return box('colr', nclx, u16(primaries, transfer, matrix), u8(fullRange ? 0x80 : 0))
+}
+
+/** §12.1.6: green, blue, red and white in steps of 0.00002; luminances in steps of 0.0001 cd/m². */
+function masteringBox(display: MasteringDisplay): Buffer {
+  const { green, blue, red, white, maxLuminance, minLuminance } = display
+  const point = ([x, y]: Chromaticity) => u16(Math.round(x * 50_000), Math.round(y * 50_000))
+  const luminances = u32(Math.round(maxLuminance * 10_000), Math.round(minLuminance * 10_000))
+  return box('mdcv', point(green), point(blue), point(red), point(white), luminances)
+}
+
+/** §12.1.7: whole cd/m². */
+function contentLightBox({ maxCll, maxFall }: ContentLight): Buffer {
+  return box('clli', u16(Math.round(maxCll), Math.round(maxFall)))
 }
 
 function videoConfig(track: VideoTrack): Buffer {

@@ -1,3 +1,5 @@
+import type { VideoRange } from '../../codecs/colour.ts'
+
 /** One EXT-X-STREAM-INF (rfc8216bis §4.4.6.2). Bits a second; frames a second. */
 export interface Variant {
   readonly uri: string
@@ -6,6 +8,8 @@ export interface Variant {
   readonly codecs: readonly string[]
   readonly resolution: { readonly width: number; readonly height: number } | undefined
   readonly frameRate: number | undefined
+  /** undefined where it is not known; players take that for SDR. */
+  readonly videoRange?: VideoRange | undefined
   /** GROUP-ID of its audio renditions. */
   readonly audio: string | undefined
 }
@@ -55,6 +59,7 @@ function writeVariant(variant: Variant): string {
   if (variant.resolution)
     attributes.push(`RESOLUTION=${variant.resolution.width}x${variant.resolution.height}`)
   if (variant.frameRate !== undefined) attributes.push(`FRAME-RATE=${variant.frameRate.toFixed(3)}`)
+  if (variant.videoRange !== undefined) attributes.push(`VIDEO-RANGE=${variant.videoRange}`)
   if (variant.audio !== undefined) attributes.push(`AUDIO=${quoted(variant.audio)}`)
   return `#EXT-X-STREAM-INF:${attributes.join(',')}\n${variant.uri}\n`
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { VideoRange } from '../../codecs/colour.ts'
 import { NearcastError } from '../../lib/errors.ts'
 
 /** A segment of a recording: its object is `EPOCH/RENDITION-SEQUENCE.m4s` in the recording's folder. */
@@ -31,6 +32,7 @@ export interface RecordedFacts {
   readonly height: number
   readonly channels: number
   readonly language: string
+  readonly videoRange?: VideoRange | undefined
 }
 
 export interface RecordedRendition {
@@ -87,6 +89,7 @@ const headSchema = z.object({
           height: z.int().min(0).max(65_535),
           channels: z.int().min(0).max(255),
           language: z.string().max(35),
+          videoRange: z.enum(['SDR', 'HLG', 'PQ']).optional(),
         }),
         epochs: z.array(epoch),
         inits: z.array(init),

@@ -49,7 +49,57 @@ async function inFile<T>(bytes: Uint8Array, use: (path: string) => Promise<T>): 
   return use(path)
 }
 
+/** A track of H.264 that says nothing of its colours, as a base for others. */
+async function plainVideo(): Promise<VideoTrack> {
+  const [track] = (await makeLiveMedia({ seconds: 2, audio: false })).tracks
+  if (track?.kind !== 'video') throw new Error('no picture')
+  return { ...track, colour: undefined }
+}
+
 describe('init sections and fragments', () => {
+  test('colours, display and light are boxes that ffprobe reads, and are left out where nobody says them', async () => {
+    const media = await makeLiveMedia({ seconds: 2, audio: false })
+    const plain = await plainVideo()
+    const told: VideoTrack = {
+      ...plain,
+      colour: { primaries: 9, transfer: 16, matrix: 9, fullRange: true },
+      mastering: {
+        red: [0.68, 0.32],
+        green: [0.265, 0.69],
+        blue: [0.15, 0.06],
+        white: [0.3127, 0.329],
+        maxLuminance: 1000,
+        minLuminance: 0.0001,
+      },
+      contentLight: { maxCll: 1000, maxFall: 300 },
+    }
+    const probe = (path: string) =>
+      run('ffprobe', ['-v', 'error', '-show_streams', '-of', 'json', path])
+    const bytes = writeFile1({ ...media, tracks: [told] })
+    const { stdout } = await inFile(bytes, probe)
+    const [stream] = JSON.parse(stdout).streams
+    expect(stream).toMatchObject({
+      color_range: 'pc',
+      color_primaries: 'bt2020',
+      color_transfer: 'smpte2084',
+      color_space: 'bt2020nc',
+    })
+    expect(stream.side_data_list).toMatchObject([
+      {
+        side_data_type: 'Mastering display metadata',
+        red_x: '34000/50000',
+        green_y: '34500/50000',
+        blue_x: '7500/50000',
+        white_point_y: '16450/50000',
+        max_luminance: '10000000/10000',
+        min_luminance: '1/10000',
+      },
+      { side_data_type: 'Content light level metadata', max_content: 1000, max_average: 300 },
+    ])
+    const without = writeInit([plain]).toString('latin1')
+    for (const type of ['colr', 'mdcv', 'clli']) expect(without).not.toContain(type)
+  })
+
   test('ffmpeg decodes every picture and sound of what is written, without a complaint', async () => {
     const media = await makeLiveMedia({ seconds: 2, bframes: 2 })
     const result = await inFile(writeFile1(media), (path) =>
