@@ -7,7 +7,7 @@ import type { Random } from './lib/random.ts'
 import { Archives, type RecordingEvent } from './live/archives.ts'
 import { RecordingCatalogue } from './live/recording-catalogue.ts'
 import { Recordings } from './live/recordings.ts'
-import { DEFAULT_WINDOW_LIMITS } from './live/window.ts'
+import { DEFAULT_WINDOW_LIMITS } from './live/window-limits.ts'
 import type { ObjectStore } from './storage/object-store.ts'
 
 export interface RecordingParts {

@@ -11,12 +11,7 @@ import {
 } from '../rtmp/chunk-writer.ts'
 import { RtmpConnection } from '../rtmp/connection.ts'
 import { MESSAGE, type RtmpMessage } from '../rtmp/messages.ts'
-import {
-  readCommand,
-  readMetadata,
-  type RtmpCommand,
-  type RtmpMetadata,
-} from '../rtmp/read-command.ts'
+import { readCommand, type RtmpCommand } from '../rtmp/read-command.ts'
 import { writeConnectResult, writeResult, writeStatus } from '../rtmp/write-command.ts'
 import type { LiveStream, StreamEnd } from '../stream/live-stream.ts'
 import { STREAM_ID } from './play-source.ts'
@@ -32,6 +27,7 @@ import {
 import type { SessionDeps } from './session-deps.ts'
 import type { OpenedStream } from './stream-keys.ts'
 import { joinStreamPath, whyNotFound } from './stream-path.ts'
+import { takeData } from './take-data.ts'
 
 type Severity = 'info' | 'warn' | 'error'
 
@@ -179,19 +175,11 @@ export class RtmpSession {
         return
       case MESSAGE.dataAmf0:
       case MESSAGE.dataAmf3:
-        if (this.#publishing) this.#onMetadata(readMetadata(message))
+        if (this.#publishing) takeData(this.#publishing, message)
         return
       default:
         this.#onCommand(readCommand(message))
     }
-  }
-
-  #onMetadata(metadata: RtmpMetadata | undefined): void {
-    if (!metadata || !this.#publishing) return
-    const video = 'videocodecid' in metadata
-    const audio = 'audiocodecid' in metadata
-    if (video || audio) this.#publishing.reader.expect({ video, audio })
-    this.#publishing.stream.setMetadata(metadata)
   }
 
   #onCommand(command: RtmpCommand): void {

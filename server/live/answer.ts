@@ -130,9 +130,10 @@ class Answer {
       const part = blockUntil?.part === undefined ? undefined : window.partTargetSeconds
       window.audience.add(part ?? target, this.#deps.clock.monotonic())
     }
+    const now = this.#deps.clock.monotonic()
     // Appendix B.1: what was asked for by number stays true for long, the newest for half a target duration.
     const seconds = blockUntil ? 6 * target : Math.floor(target / 2)
-    return this.#playlist(playlists(window).media(name, rendition, skip), seconds)
+    return this.#playlist(playlists(window).media(name, rendition, skip, now), seconds)
   }
 
   async #poster(): Promise<OriginMessage> {

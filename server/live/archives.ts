@@ -14,7 +14,8 @@ import { Deliveries } from './deliveries.ts'
 import { JOURNAL_SUFFIX, type LeftJournal, readLeftJournals } from './left-journals.ts'
 import { attachChapters, windowOf } from './restored-window.ts'
 import { StreamArchive } from './stream-archive.ts'
-import type { LiveWindow, WindowLimits } from './window.ts'
+import type { LiveWindow } from './window.ts'
+import type { WindowLimits } from './window-limits.ts'
 
 /** Something about a recording that others may want to be told. */
 export interface RecordingEvent {

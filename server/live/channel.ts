@@ -5,11 +5,14 @@ import type { Log } from '../lib/log.ts'
 import { type Random, readableToken } from '../lib/random.ts'
 import type { LiveStream } from '../stream/live-stream.ts'
 import type { StartLadder } from './rung.ts'
-import { endOf, Segmenter } from './segmenter.ts'
+import { endOf } from './segment.ts'
+import { Segmenter } from './segmenter.ts'
 import type { MakeSlate } from './slate.ts'
 import { SlateFeed } from './slate-feed.ts'
 import { SlatePictures } from './slate-pictures.ts'
-import { LiveWindow, type WindowLimits } from './window.ts'
+import { TimedMetadata } from './timed-metadata.ts'
+import { LiveWindow } from './window.ts'
+import type { WindowLimits } from './window-limits.ts'
 
 export interface ChannelOptions {
   readonly clock: Clock
@@ -70,6 +73,7 @@ export class Channel {
   #window: LiveWindow
   /** What fills the window now: a publisher's, or the slate's. */
   #segmenter: Segmenter | undefined
+  #timed: TimedMetadata | undefined
   #stream: LiveStream | undefined
   #reading: Disposable | undefined
   #ladder: Disposable | undefined
@@ -130,6 +134,7 @@ export class Channel {
         if (!this.#slate) this.#segmenter?.onTracks(tracks)
       },
       onFrame: (frame) => this.#take(stream, frame),
+      onData: (data) => this.#timed?.take(data),
       onEnd: () => {
         if (this.#stream === stream) this.#publisherGone()
       },
@@ -160,6 +165,7 @@ export class Channel {
     this.#pictures.seeFrame(frame)
     if (!this.#slate) {
       this.#segmenter?.onFrame(frame)
+      this.#timed?.settle()
       return
     }
     if (!stream.beginsWith(frame)) return
@@ -212,6 +218,14 @@ export class Channel {
       },
     })
     this.#segmenter = segmenter
+    this.#timed = new TimedMetadata({
+      window: this.#window,
+      epoch,
+      clock,
+      log,
+      // A slate has no times of the publisher's.
+      dateOf: (atMs) => (this.#slate ? clock.now() : segmenter.dateOf(atMs)),
+    })
     return segmenter
   }
 
@@ -264,6 +278,7 @@ export class Channel {
     this.#slate = undefined
     this.#segmenter?.finish()
     this.#segmenter = undefined
+    this.#timed = undefined
   }
 
   #stopAll(): void {

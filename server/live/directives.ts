@@ -1,10 +1,13 @@
 import type { Rendition } from './segment.ts'
 
+/** `_HLS_skip`: nothing, old segments (YES), or date ranges that are known, too (v2). */
+export type Skip = 'nothing' | 'segments' | 'date-ranges'
+
 /** Delivery directives of a playlist request (rfc8216bis §6.2.5). */
 export interface Directives {
   /** Hold the answer until this segment, or this part of it, is listed. */
   readonly blockUntil: { readonly sequence: number; readonly part: number | undefined } | undefined
-  readonly skip: boolean
+  readonly skip: Skip
 }
 
 export type DirectivesResult =
@@ -14,7 +17,7 @@ export type DirectivesResult =
 /** Query parameters that change a playlist: they belong to a cache's key. */
 export const DIRECTIVE_NAMES = ['_HLS_msn', '_HLS_part', '_HLS_skip'] as const
 
-const NONE: Directives = { blockUntil: undefined, skip: false }
+const NONE: Directives = { blockUntil: undefined, skip: 'nothing' }
 
 /** Reads the `_HLS_` parameters of a raw query; others are not looked at. */
 export function readDirectives(query: string): DirectivesResult {
@@ -33,8 +36,7 @@ export function readDirectives(query: string): DirectivesResult {
     kind: 'directives',
     directives: {
       blockUntil: sequence === undefined ? undefined : { sequence, part },
-      // No DATERANGE is listed and CAN-SKIP-DATERANGES is not offered, so v2 asks for the same as YES.
-      skip: skip === 'YES' || skip === 'v2',
+      skip: skip === 'v2' ? 'date-ranges' : skip === 'YES' ? 'segments' : 'nothing',
     },
   }
 }

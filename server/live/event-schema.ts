@@ -37,6 +37,28 @@ export const promise = z.object({
   floor: z.int().min(0).max(999),
 })
 
+/** What a quoted string takes: no control characters, quotation marks or line ends. */
+const text = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .regex(/^[^\p{Cc}\p{Cs}"\u2028\u2029]*$/u)
+
+export const dateRange = z.object({
+  kind: z.literal('date-range'),
+  id: z.string().regex(/^[a-z0-9-]{1,64}$/),
+  className: text(64).min(1),
+  startedAt: time,
+  attributes: z
+    .array(
+      z.tuple([
+        z.string().regex(/^X-[A-Z0-9-]{1,64}$/),
+        z.union([text(1024), z.number().min(-Number.MAX_VALUE).max(Number.MAX_VALUE)]),
+      ]),
+    )
+    .max(24),
+})
+
 /** A segment as all its readers know it. */
 export const segment = {
   rendition,

@@ -18,7 +18,7 @@ import type { StartLadder } from './rung.ts'
 import { loadWindows, saveWindows } from './saved-windows.ts'
 import type { MakeSlate } from './slate.ts'
 import { tailOf } from './tail-queue.ts'
-import { DEFAULT_WINDOW_LIMITS } from './window.ts'
+import { DEFAULT_WINDOW_LIMITS } from './window-limits.ts'
 
 export interface LivePackagerDeps {
   readonly registry: StreamRegistry

@@ -1,6 +1,7 @@
 import {
   END_LIST,
   type PlaylistPart,
+  writeDateRange,
   writePlaylistHead,
   writePlaylistSegment,
   writePreloadHint,
@@ -15,7 +16,9 @@ import {
   partUri,
   segmentUri,
 } from './address.ts'
-import { OldLines, Rendered } from './rendered.ts'
+import type { Skip } from './directives.ts'
+import { ListedRanges } from './listed-ranges.ts'
+import { OldLines, Rendered, TextBlock } from './rendered.ts'
 import {
   firstListed,
   gapPartCount,
@@ -25,10 +28,14 @@ import {
   type Segment,
 } from './segment.ts'
 import type { LiveWindow } from './window.ts'
+import type { DateRange } from './window-event.ts'
 
-/** §8, §6.2.1: no higher than what is in it needs: EXT-X-MAP, and EXT-X-SKIP. */
+/** §8, §6.2.1: no higher than what is in it needs: EXT-X-MAP, EXT-X-SKIP, and EXT-X-SKIP of date ranges. */
 const VERSION = 6
 const DELTA_VERSION = 9
+const RANGES_DELTA_VERSION = 10
+/** Of a smaller text its compression is no matter. */
+const BLOCK_CHARS = 4096
 
 /** The playlists of one window, kept for as long as they are true. */
 export class WindowPlaylists {
@@ -48,15 +55,18 @@ export class WindowPlaylists {
     return rendered
   }
 
-  /** The rendition must exist and the target be promised. With `skip` a delta update, where there is something to skip. */
-  media(name: MediaPlaylistName, rendition: Rendition, skip: boolean): Rendered {
+  /**
+   * The rendition must exist and the target be promised. With `skip` a delta update, where there is something to skip. `now`:
+   * monotonic milliseconds.
+   */
+  media(name: MediaPlaylistName, rendition: Rendition, skip: Skip, now: number): Rendered {
     const uri = mediaPlaylistUri(name)
     let view = this.#views.get(uri)
     if (!view) {
       view = new MediaView(this.#window, name)
       this.#views.set(uri, view)
     }
-    return view.render(rendition, skip)
+    return view.render(rendition, skip, now)
   }
 }
 
@@ -67,6 +77,10 @@ class MediaView {
   #version = -1
   #full: Rendered | undefined
   #delta: Rendered | undefined
+  #rangesDelta: { readonly rendered: Rendered; readonly until: number } | undefined
+  readonly #ranges = new ListedRanges()
+  #rangesText: string | TextBlock = ''
+  #rangesListed: readonly DateRange[] = []
   readonly #old = new OldLines()
   #texts = new WeakMap<Segment, string>()
   #losses = 0
@@ -76,7 +90,7 @@ class MediaView {
     this.#name = name
   }
 
-  render(rendition: Rendition, skip: boolean): Rendered {
+  render(rendition: Rendition, skip: Skip, now: number): Rendered {
     if (this.#losses !== this.#window.losses) {
       this.#losses = this.#window.losses
       this.#old.clear()
@@ -86,49 +100,89 @@ class MediaView {
       this.#version = this.#window.version
       this.#full = undefined
       this.#delta = undefined
+      this.#rangesDelta = undefined
+      this.#listRanges(rendition, now)
     }
-    if (skip && this.#skipsUntil() !== undefined) {
-      this.#delta ??= this.#writeDelta(rendition)
-      return this.#delta
+    const until = this.#skipsUntil()
+    if (skip === 'nothing' || until === undefined) {
+      this.#full ??= this.#writeFull(rendition, now)
+      return this.#full
     }
-    this.#full ??= this.#writeFull(rendition)
-    return this.#full
+    if (skip === 'date-ranges' && this.#ranges.isInUse(now, until * 1000))
+      return this.#deltaOfRanges(rendition, now, until)
+    this.#delta ??= this.#writeDelta(rendition, now)
+    return this.#delta
+  }
+
+  #deltaOfRanges(rendition: Rendition, now: number, skipsUntil: number): Rendered {
+    const kept = this.#rangesDelta
+    if (kept && now <= kept.until) return kept.rendered
+    const { added, removed, until } = this.#ranges.delta(now, skipsUntil * 1000)
+    const rendered = this.#writeDelta(rendition, now, { added, removed })
+    this.#rangesDelta = { rendered, until }
+    return rendered
+  }
+
+  /** What lies before the first segment is listed no longer. */
+  #listRanges(rendition: Rendition, now: number): void {
+    if (this.#window.dateRanges.list.length + this.#rangesListed.length === 0) return
+    const begins = this.#listed(rendition)[0]?.startedAt ?? Number.NEGATIVE_INFINITY
+    const ranges = this.#window.dateRanges.list.filter(({ startedAt }) => startedAt >= begins)
+    const before = this.#rangesListed
+    if (ranges.length === before.length && ranges.every((range, i) => range === before[i])) return
+    this.#rangesListed = ranges
+    this.#ranges.list(ranges, now, 1000 * (this.#skipsUntil() ?? 0))
+    const text = ranges.map(writeDateRange).join('')
+    this.#rangesText = text.length > BLOCK_CHARS ? new TextBlock(text) : text
   }
 
   get #target(): number {
     return Math.max(this.#name.target, this.#window.targetFloor)
   }
 
-  #writeFull(rendition: Rendition): Rendered {
+  #writeFull(rendition: Rendition, now: number): Rendered {
     const listed = this.#listed(rendition)
     const [first] = listed
     const recent = this.#recentFrom(listed)
-    let text = this.#head(rendition, listed, VERSION)
     // The first segment listed names its init section, whatever stood before it once.
-    if (first && recent > 0) text += this.#segmentText(rendition, first, false, true)
+    const begin = first && recent > 0 ? this.#segmentText(rendition, first, false, true) : ''
     return new Rendered(
-      text,
+      this.#head(rendition, listed, VERSION, now),
+      this.#rangesText,
+      begin,
       ...this.#oldLines(rendition, listed, recent),
       this.#tail(rendition, listed, recent, recent === 0),
     )
   }
 
-  #writeDelta(rendition: Rendition): Rendered {
+  /** `ranges`: date ranges that are not known yet, and IDs of those that have gone; without, all are listed. */
+  #writeDelta(
+    rendition: Rendition,
+    now: number,
+    ranges?: { readonly added: readonly DateRange[]; readonly removed: readonly string[] },
+  ): Rendered {
     const listed = this.#listed(rendition)
     const until = this.#skipsUntil() ?? 0
     const skipped = listed.length - countWithin(listed, until, 'end')
     if (skipped === 0) {
-      this.#full ??= this.#writeFull(rendition)
+      this.#full ??= this.#writeFull(rendition, now)
       return this.#full
     }
     const recent = Math.max(this.#recentFrom(listed), skipped)
-    let text = this.#head(rendition, listed, DELTA_VERSION) + writeSkip(skipped)
+    const version = ranges ? RANGES_DELTA_VERSION : DELTA_VERSION
+    const dated = ranges ? ranges.added.map(writeDateRange).join('') : this.#rangesText
+    let text = writeSkip(skipped, ranges?.removed)
     for (let i = skipped; i < recent; i++) {
       const segment = listed[i]
       // §6.2.5.1: what is not skipped stays, and a MAP in force is in force still; said again it can't be missed.
       if (segment) text += this.#segmentText(rendition, segment, false, i === skipped)
     }
-    return new Rendered(text + this.#tail(rendition, listed, recent, recent === skipped))
+    const head = this.#head(rendition, listed, version, now)
+    return new Rendered(
+      head,
+      dated,
+      text + this.#tail(rendition, listed, recent, recent === skipped),
+    )
   }
 
   #listed(rendition: Rendition): readonly Segment[] {
@@ -148,9 +202,10 @@ class MediaView {
     return listed.length - Math.max(1, countWithin(listed, 3 * this.#target, 'start'))
   }
 
-  #head(rendition: Rendition, listed: readonly Segment[], version: number): string {
+  #head(rendition: Rendition, listed: readonly Segment[], version: number, now: number): string {
     const first = listed[0]
     const partTargetSeconds = this.#window.partTargetSeconds ?? 1
+    const until = this.#skipsUntil()
     return writePlaylistHead({
       version,
       targetDurationSeconds: this.#target,
@@ -162,7 +217,8 @@ class MediaView {
         partTargetSeconds,
         // §4.4.3.8: at least twice, should be three times; Apple's authoring rules (14.3) make it a must.
         partHoldBackSeconds: 3 * partTargetSeconds,
-        canSkipUntilSeconds: this.#skipsUntil(),
+        canSkipUntilSeconds: until,
+        canSkipDateRanges: until !== undefined && this.#ranges.isInUse(now, until * 1000),
       },
     })
   }

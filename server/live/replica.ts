@@ -4,7 +4,8 @@ import { describeError, NearcastError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { readTail } from './tail.ts'
 import { BEAT_MS } from './tail-queue.ts'
-import { LiveWindow, type WindowLimits } from './window.ts'
+import { LiveWindow } from './window.ts'
+import type { WindowLimits } from './window-limits.ts'
 import type { OpenEvent, WindowEvent } from './window-event.ts'
 
 export type OpenTail = (
@@ -170,6 +171,11 @@ export class Replica {
     if (!window) throw new NearcastError('origin-failed', 'the tail does not begin with its name')
     if (event.kind === 'segment' && event.gapSeconds === 0) {
       this.#opening = event
+      return
+    }
+    // Says nothing of that segment.
+    if (event.kind === 'date-range') {
+      window.apply(event)
       return
     }
     if (this.#opening) window.apply(this.#opening)

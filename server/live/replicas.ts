@@ -8,7 +8,8 @@ import { DIRECTIVE_NAMES } from './directives.ts'
 import { readFlvAddress } from './http-flv.ts'
 import { type OpenTail, Replica } from './replica.ts'
 import { SharedRequests } from './shared-requests.ts'
-import { DEFAULT_WINDOW_LIMITS, type LiveWindow } from './window.ts'
+import type { LiveWindow } from './window.ts'
+import { DEFAULT_WINDOW_LIMITS } from './window-limits.ts'
 
 export interface LiveReplicasDeps {
   /** The tail of a stream at the parent; undefined when the parent has no such stream. Rejects when it can't be asked. */

@@ -2,7 +2,8 @@ import type { RecordedSegment } from '../formats/recording/recording-index.ts'
 import type { Journal } from './archive-journal.ts'
 import type { Chapter } from './chapter.ts'
 import type { ArchivedSegment } from './eviction.ts'
-import { LiveWindow, type WindowLimits } from './window.ts'
+import { LiveWindow } from './window.ts'
+import type { WindowLimits } from './window-limits.ts'
 import type { RenditionId } from './window-event.ts'
 
 /** So far behind is no disk that wrote anything in the last ten minutes. */

@@ -90,3 +90,15 @@ export function isSilent({ segments }: Rendition): boolean {
   // The first segment of a rendition is a gap in all windows.
   return segments.length > 1 && segments.every((segment) => segment.gap)
 }
+
+/** Date at which a window's media ends, milliseconds since 1970; that of its birth before there is any. */
+export function endOf(window: {
+  readonly bornAt: number
+  readonly renditions: readonly Rendition[]
+}): number {
+  const ends = window.renditions.flatMap(({ segments }) => {
+    const last = segments.at(-1)
+    return last ? last.startedAt + last.durationSeconds * 1000 : []
+  })
+  return Math.max(window.bornAt, ...ends)
+}

@@ -10,6 +10,7 @@ import { LeadTimeline } from './lead-timeline.ts'
 import { choosePartTarget } from './part-target.ts'
 import type { RungSink } from './rung.ts'
 import { SampleClock } from './sample-clock.ts'
+import { endOf } from './segment.ts'
 import { SegmentTargets } from './segment-targets.ts'
 import { StillStamps } from './still-stamps.ts'
 import { WallClock } from './wall-clock.ts'
@@ -31,6 +32,8 @@ export interface SegmenterOptions {
 
 /** A picture shown this long after it is decoded is a broken timestamp. */
 const REORDER_MAX_MS = 10_000
+/** Some publishers stamp all their data messages with 0. */
+const DATA_ASTRAY_MS = 5000
 /** How long a picture is shown that no other follows. */
 const LONE_FRAME_SECONDS = 0.04
 /** The segments of one number never hold more: the window's bound works on whole segments. */
@@ -109,6 +112,14 @@ export class Segmenter {
       keyFrameIntervalSeconds: this.#targets.lastIntervalSeconds,
       framesPerSecond: seconds > 0 ? 1 / seconds : 0,
     }
+  }
+
+  /** Milliseconds since 1970 of a time of the publisher's: that of its newest media where it is far from it. */
+  dateOf(rawMs: number): number | undefined {
+    if (!this.#anchored) return undefined
+    const { lastMs, offsetMs } = this.#timeline
+    const near = Math.abs(rawMs - lastMs) <= DATA_ASTRAY_MS
+    return this.#wall.at((near ? rawMs : lastMs) + offsetMs)
   }
 
   onTracks(tracks: readonly Track[]): void {
@@ -385,13 +396,4 @@ export class Segmenter {
     this.#wall.anchor()
     this.#lanes.anchor(this.#timeline.offsetMs, startMs)
   }
-}
-
-/** Date at which a window's media ends, milliseconds since 1970; that of its birth before there is any. */
-export function endOf(window: LiveWindow): number {
-  const ends = window.renditions.flatMap(({ segments }) => {
-    const last = segments.at(-1)
-    return last ? last.startedAt + last.durationSeconds * 1000 : []
-  })
-  return Math.max(window.bornAt, ...ends)
 }

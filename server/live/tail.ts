@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { NearcastError } from '../lib/errors.ts'
 import {
   count,
+  dateRange,
   epoch,
   facts,
   MEDIA_MAX,
@@ -76,6 +77,7 @@ const eventSchema = z.discriminatedUnion('kind', [
     place,
   }),
   z.object({ kind: z.literal('fill'), rendition, sequence: count, index: count }),
+  dateRange,
   z.object({ kind: z.literal('close'), rendition, sequence: count }),
   z.object({ kind: z.literal('retire'), rendition }),
   z.object({ kind: z.literal('end') }),

@@ -18,6 +18,16 @@ export interface RenditionFacts {
   readonly videoRange?: VideoRange | undefined
 }
 
+/** Something that happens at a moment (rfc8216bis §4.4.5.1). */
+export interface DateRange {
+  /** Its own among all of the window's life. */
+  readonly id: string
+  readonly className: string
+  readonly startedAt: number
+  /** X-…; a quoted string or a number. */
+  readonly attributes: readonly (readonly [name: string, value: string | number])[]
+}
+
 /**
  * Everything that changes a window, in order. The packager makes these; a tail carries them to replicas and a saved
  * window is a list of them, so that all three are the same window. Times: milliseconds since 1970; durations: seconds.
@@ -116,6 +126,7 @@ export type WindowEvent =
       readonly byteLength: number
       readonly place: string
     }
+  | ({ readonly kind: 'date-range' } & DateRange)
   | { readonly kind: 'close'; readonly rendition: RenditionId; readonly sequence: number }
   /** The stream has this rendition no longer. */
   | { readonly kind: 'retire'; readonly rendition: RenditionId }

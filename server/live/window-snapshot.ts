@@ -61,6 +61,7 @@ function eventsOf(window: LiveWindow, isLate: IsLate): readonly WindowEvent[] {
   if (epoch !== '') events.push({ kind: 'publish', epoch })
   for (const rendition of window.renditions)
     events.push(...renditionEvents(window, rendition, isLate))
+  for (const range of window.dateRanges.list) events.push({ kind: 'date-range', ...range })
   if (window.ended) events.push({ kind: 'end' })
   return events
 }

@@ -1,5 +1,6 @@
 import { assertNever, NearcastError } from '../lib/errors.ts'
 import { Audience } from './audience.ts'
+import { DateRanges } from './date-ranges.ts'
 import {
   type ArchivedSegment,
   becomeGap,
@@ -16,6 +17,7 @@ import {
 import { dropUnusedInits, keepInit } from './init-sections.ts'
 import { firstListed, holdsMoreThan, isSilent, type Rendition } from './segment.ts'
 import { WaitingRoom } from './waiting-room.ts'
+import { DEFAULT_WINDOW_LIMITS, type WindowLimits } from './window-limits.ts'
 import type {
   ArchivedEvent,
   FillEvent,
@@ -26,13 +28,6 @@ import type {
   SegmentEvent,
   WindowEvent,
 } from './window-event.ts'
-
-export interface WindowLimits {
-  /** Media bytes kept; above, the oldest segments go, listed or not. */
-  readonly bytes: number
-}
-
-export const DEFAULT_WINDOW_LIMITS: WindowLimits = { bytes: 256 * 1024 * 1024 }
 
 /** Bounds for what a parent or a saved file says; far above what a segmenter makes. */
 const SEGMENTS_MAX = 50_000
@@ -64,6 +59,7 @@ export class LiveWindow {
   /** Told of each closed segment that leaves the window. */
   onForgotten: ForgetSegment | undefined
   readonly audience = new Audience()
+  readonly dateRanges = new DateRanges()
   readonly #limits: WindowLimits
   readonly #renditions = new Map<RenditionId, MutableRendition>()
   readonly #listeners = new Set<(event: WindowEvent) => void>()
@@ -205,6 +201,9 @@ export class LiveWindow {
         return
       case 'fill':
         this.#fill(event)
+        return
+      case 'date-range':
+        this.dateRanges.add(event)
         return
       case 'close':
         this.#closeSegment(event.rendition, event.sequence)
@@ -356,6 +355,8 @@ export class LiveWindow {
     const keepSeconds = Math.max(listed, this.dvrSeconds) + this.windowSeconds
     this.#forget(rendition, firstListed(rendition.segments, keepSeconds))
     this.#letGo(rendition)
+    const begins = this.renditions.flatMap(({ segments }) => segments[0]?.startedAt ?? [])
+    this.dateRanges.dropBefore(Math.min(...begins))
   }
 
   #letGo(rendition: MutableRendition): void {

@@ -22,12 +22,7 @@ export type RtmpCommand = CommandBase &
     | { readonly kind: 'other'; readonly name: string }
   )
 
-/** What a publisher says about its stream: plain values only. */
-export type RtmpMetadata = Readonly<Record<string, string | number | boolean>>
-
 const NAME_CHARS_MAX = 4096
-const METADATA_ENTRIES_MAX = 64
-const METADATA_CHARS_MAX = 256
 
 /** Reads a command message (type 20, or 17 with its leading zero); throws `bad-request` or `limit-exceeded`. */
 export function readCommand(message: RtmpMessage): RtmpCommand {
@@ -78,25 +73,8 @@ export function readCommand(message: RtmpMessage): RtmpCommand {
   }
 }
 
-/** The metadata of a data message (type 18, or 15 with its leading zero); undefined for other data. */
-export function readMetadata(message: RtmpMessage): RtmpMetadata | undefined {
-  const values = readAmf0(amf0Of(message))
-  const [handler, ...rest] = values[0] === '@setDataFrame' ? values.slice(1) : values
-  if (handler !== 'onMetaData') return undefined
-  const object = rest.find(isObject)
-  const metadata = new Map<string, string | number | boolean>()
-  for (const [name, value] of object ?? []) {
-    if (metadata.size >= METADATA_ENTRIES_MAX) break
-    if (name === '' || name === '__proto__' || name.length > METADATA_CHARS_MAX) continue
-    if (typeof value === 'string' && value.length <= METADATA_CHARS_MAX) metadata.set(name, value)
-    if (typeof value === 'boolean') metadata.set(name, value)
-    if (typeof value === 'number' && Number.isFinite(value)) metadata.set(name, value)
-  }
-  return Object.fromEntries(metadata)
-}
-
 /** Types 15 and 17 announce AMF3 and then, after a zero, carry AMF0: that is all that Flash and its heirs send. */
-function amf0Of(message: RtmpMessage): Buffer {
+export function amf0Of(message: RtmpMessage): Buffer {
   const amf3 = message.type === MESSAGE.commandAmf3 || message.type === MESSAGE.dataAmf3
   if (!amf3) return message.payload
   if (message.payload[0] !== 0) throw new NearcastError('bad-request', 'an AMF3 message')

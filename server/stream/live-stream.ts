@@ -13,7 +13,16 @@ export interface StreamReader {
   onFrame(frame: Frame): void
   /** The publisher's own description of the stream (onMetaData), plain values only. */
   onMetadata?(metadata: StreamMetadata): void
+  onData?(data: TimedData): void
   onEnd(reason: StreamEnd): void
+}
+
+/** Something that a publisher says of a moment of its stream. */
+export interface TimedData {
+  readonly name: string
+  readonly values: readonly (readonly [path: string, value: string | number | boolean])[]
+  /** Where frames of that moment have their dts, in milliseconds. */
+  readonly atMs: number
 }
 
 export type StreamMetadata = Readonly<Record<string, string | number | boolean>>
@@ -90,6 +99,12 @@ export class LiveStream {
     if (this.#ended) return
     this.#metadata = metadata
     for (const reader of this.#all()) reader.onMetadata?.(metadata)
+  }
+
+  /** For those who read now; it is not kept. */
+  writeData(data: TimedData): void {
+    if (this.#ended) return
+    for (const reader of this.#all()) reader.onData?.(data)
   }
 
   write(frame: Frame): void {

@@ -145,10 +145,10 @@ report([
 function measure(): void {
   const rendition = window.rendition('video')
   if (!rendition) return
-  const [whole, wholeMs] = timed(() => playlists.media(name, rendition, false))
+  const [whole, wholeMs] = timed(() => playlists.media(name, rendition, 'nothing', 0))
   const [plain, plainMs] = timed(() => whole.plain)
   const [, gzipMs] = timed(() => whole.gzip)
-  const [changes, deltaMs] = timed(() => playlists.media(name, rendition, true).plain)
+  const [changes, deltaMs] = timed(() => playlists.media(name, rendition, 'segments', 0).plain)
   full.push(wholeMs + plainMs)
   compressed.push(wholeMs + plainMs + gzipMs)
   delta.push(deltaMs)

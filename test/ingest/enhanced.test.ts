@@ -224,6 +224,37 @@ test('colours that only the metadata of a publisher says are in the init section
   expect(transfers).toEqual(['00090012000900', '00090010000900'])
 }, 60_000)
 
+test('data messages of a publisher are date ranges at their time, whatever their names; metadata and rubbish are none', async () => {
+  const live = await start()
+  const tags = videoTags('avc', await makeVideo('avc'))
+  await live.send(tags.slice(0, 40))
+  const data = (payload: Buffer, timestamp: number) => live.publisher.send(18, payload, timestamp)
+  data(writeAmf0('@setDataFrame', 'onMetaData', { encoder: 'test' }), 1500)
+  data(writeAmf0('onCuePoint', { name: 'goal', parameters: { team: 'A"\n#EXT-X-ENDLIST' } }), 1500)
+  data(writeAmf0('com.apple.hls.interstitial', { 'asset-uri': 'http://127.0.0.1/ad' }), 1500)
+  data(writeAmf0('@setDataFrame', 'whatever', 42), 1600)
+  await live.send(tags.slice(40))
+  await live.finish()
+  const { dateRanges, segments, endList } = readMedia(await live.get('video-t12.m3u8'))
+  const began = segments.find(({ gap }) => !gap)?.startedAt ?? 0
+  const [cue, other, ...more] = dateRanges.map(({ 'START-DATE': date = '', ...rest }) => ({
+    ...rest,
+    atMs: Date.parse(date) - began,
+  }))
+  expect(more).toEqual([])
+  expect(cue).toMatchObject({
+    CLASS: 'onCuePoint',
+    'X-NAME': 'goal',
+    'X-PARAMETERS-TEAM': "A' #EXT-X-ENDLIST",
+  })
+  expect(other).toMatchObject({ CLASS: 'whatever', 'X-VALUE': '42' })
+  // B-frames: the first picture is shown a moment after it is decoded.
+  expect(cue?.atMs).toBeGreaterThan(1500 - 150)
+  expect(cue?.atMs).toBeLessThan(1500 + 5)
+  expect((other?.atMs ?? 0) - (cue?.atMs ?? 0)).toBe(100)
+  expect(endList).toBe(true)
+}, 60_000)
+
 test('several pictures and sounds are renditions of one stream; RTMP players get the first of each', async () => {
   const [large, small, first, second] = await Promise.all([
     makeVideo('hevc'),

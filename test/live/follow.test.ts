@@ -18,7 +18,12 @@ type Change = (path: string, got: Got) => Got
 async function follow(
   live: LiveFixture,
   origin: Origin,
-  options: { readonly media?: LiveMedia; readonly parts?: number; readonly change?: Change } = {},
+  options: {
+    readonly media?: LiveMedia
+    readonly parts?: number
+    readonly change?: Change
+    readonly talks?: boolean
+  } = {},
 ): Promise<Followed> {
   const { media = MEDIA, parts = 40, change = (_, got) => got } = options
   const publisher = live.publish()
@@ -40,6 +45,9 @@ async function follow(
   while (!over && at < 20_000) {
     await publisher.send(media, at, at + 33)
     at += 33
+    // Every 0.7 s, in the midst of parts and beside segments.
+    if (options.talks && at % 693 < 33)
+      publisher.stream.writeData({ name: 'onTextData', values: [['at', at]], atMs: at })
     // What the follower asks in answer to this part comes before the next one.
     for (let i = 0; i < 30; i++) await new Promise((resolve) => setImmediate(resolve))
   }
@@ -73,6 +81,45 @@ describe('a strict client', () => {
     expect(seen.deltas).toBeGreaterThan(60)
     expect(seen.hints).toBeGreaterThan(80)
     expect(seen.reports).toBeGreaterThan(20)
+  })
+
+  test.each(['origin', 'replica'])(
+    'finds nothing wrong with date ranges of an %s',
+    async (where) => {
+      const live = await LiveFixture.open({ windowSeconds: 8 })
+      const replicas = createLiveReplicas({
+        openTail: async (name, signal) => live.packager.tail(name, signal),
+        clock: live.clock,
+        log: silentLog,
+        metrics: new Metrics(),
+        idleMs: 60_000,
+      })
+      const origin = where === 'origin' ? live.packager.origin : replicas.origin
+      const seen = await follow(live, origin, { parts: 60, talks: true })
+      replicas.close()
+      expect(seen.violations).toEqual([])
+      expect(seen.rangeDeltas).toBeGreaterThan(60)
+    },
+  )
+
+  test.each<readonly [string, (text: string) => string]>([
+    ['that is listed twice', (text) => text.replace(/(#EXT-X-DATERANGE.*\n)/, '$1$1')],
+    [
+      'that is missing in an update',
+      (text) =>
+        text.includes('#EXT-X-SKIP') ? text.replaceAll(/#EXT-X-DATERANGE.*\n/g, '') : text,
+    ],
+    ['that changes', (text) => text.replace(/X-AT=\d+/, () => `X-AT=${Math.random()}`)],
+    ['before the playlist', (text) => text.replace(/START-DATE="20../, 'START-DATE="1960')],
+    [
+      'that is not named when it goes',
+      (text) => text.replace(/DATERANGES="[^"]+"/, 'DATERANGES=""'),
+    ],
+  ])('notices a date range %s', async (_, edit) => {
+    const live = await LiveFixture.open({ windowSeconds: 8 })
+    const change: Change = (path, got) => (isPlaylist(path) ? edited(got, edit) : got)
+    const seen = await follow(live, live.packager.origin, { parts: 60, talks: true, change })
+    expect(seen.violations.join()).toMatch(/date range/)
   })
 
   test('finds nothing wrong with its replica', async () => {

@@ -7,8 +7,8 @@ import {
 } from '../../server/rtmp/chunk-writer.ts'
 import { RtmpConnection } from '../../server/rtmp/connection.ts'
 import { MESSAGE, type RtmpMessage } from '../../server/rtmp/messages.ts'
-import { readCommand, readMetadata } from '../../server/rtmp/read-command.ts'
-import { type AmfOut, writeAmf0, writeAmf0Array } from '../../server/formats/flv/amf0.ts'
+import { readCommand } from '../../server/rtmp/read-command.ts'
+import { type AmfOut, writeAmf0 } from '../../server/formats/flv/amf0.ts'
 
 const GREETING = Buffer.concat([Buffer.from([3]), Buffer.alloc(2 * 1536)])
 
@@ -125,32 +125,5 @@ describe('commands', () => {
 
   test('a name of 5,000 characters is limit-exceeded', () => {
     expect(() => readCommand(command('play', 1, null, 'x'.repeat(5000)))).toThrow(/^limit-exceeded/)
-  })
-})
-
-describe('metadata', () => {
-  test('only plain, finite, short values are kept', () => {
-    const payload = Buffer.concat([
-      writeAmf0('@setDataFrame', 'onMetaData'),
-      writeAmf0Array({
-        width: 1280,
-        stereo: true,
-        encoder: 'obs',
-        nested: { a: 1 },
-        broken: Number.NaN,
-        long: 'x'.repeat(300),
-        nothing: null,
-      }),
-    ])
-    expect(readMetadata({ type: 18, streamId: 1, timestamp: 0, payload })).toEqual({
-      width: 1280,
-      stereo: true,
-      encoder: 'obs',
-    })
-  })
-
-  test('other data is no metadata', () => {
-    const payload = writeAmf0('onTextData', { text: 'hello' })
-    expect(readMetadata({ type: 18, streamId: 1, timestamp: 0, payload })).toBeUndefined()
   })
 })

@@ -5,7 +5,8 @@ import { readAmf0, writeAmf0 } from '../../server/formats/flv/amf0.ts'
 import { writeMessage } from '../../server/rtmp/chunk-writer.ts'
 import { RtmpConnection } from '../../server/rtmp/connection.ts'
 import { MESSAGE } from '../../server/rtmp/messages.ts'
-import { readCommand, readMetadata } from '../../server/rtmp/read-command.ts'
+import { readCommand } from '../../server/rtmp/read-command.ts'
+import { readData } from '../../server/rtmp/read-data.ts'
 import { FUZZ_RUNS } from '../support/fuzz-runs.ts'
 
 function onlyNearcastErrors(read: () => void): void {
@@ -45,7 +46,7 @@ test('any message is a command, metadata, or refused with a code', () => {
     fc.property(fc.oneof(noise, damaged(CONNECT)), type, (payload, type) => {
       const message = { type, streamId: 0, timestamp: 0, payload }
       onlyNearcastErrors(() => void readCommand(message))
-      onlyNearcastErrors(() => void readMetadata(message))
+      onlyNearcastErrors(() => void readData(message))
     }),
     { numRuns: FUZZ_RUNS },
   )

@@ -1,4 +1,4 @@
-import type { ReadMedia, ReadSegment } from '../../server/formats/m3u8/read-playlist.ts'
+import type { Attributes, ReadMedia, ReadSegment } from '../../server/formats/m3u8/read-playlist.ts'
 
 /** Durations are written with five decimals. */
 const ROUNDING = 0.00002
@@ -30,7 +30,8 @@ export function violationsOf(playlist: ReadMedia): readonly string[] {
   const partHints = playlist.preloadHints.filter((hint) => hint['TYPE'] === 'PART')
   need(partHints.length === (playlist.endList ? 0 : 1), `B.1 ${partHints.length} part hints`)
   // §6.2.1: no higher than needed; MAP needs 6, SKIP 9, a SKIP of date ranges 10.
-  const version = playlist.skippedSegments > 0 ? 9 : 6
+  const skipsRanges = playlist.removedDateRanges !== undefined
+  const version = skipsRanges ? 10 : playlist.skippedSegments > 0 ? 9 : 6
   need(playlist.version === version, `§8 version ${playlist.version}, not ${version}`)
   const whole = segments.reduce((sum, segment) => sum + segment.durationSeconds, 0)
   need(
@@ -38,6 +39,7 @@ export function violationsOf(playlist: ReadMedia): readonly string[] {
     `§6.2.2 a playlist of ${whole} s`,
   )
   wrong.push(...datingViolations(segments))
+  wrong.push(...dateRangeViolations(playlist))
   wrong.push(...partRangeViolations(playlist))
   return wrong
 }
@@ -56,6 +58,36 @@ function partViolations(segment: ReadSegment, partTarget: number): readonly stri
   if (parts.length > 0 && Math.abs(sum - segment.durationSeconds) > ROUNDING * (parts.length + 1))
     wrong.push(`§4.4.4.9 segment ${sequence}: parts of ${sum} s in ${segment.durationSeconds} s`)
   return wrong
+}
+
+/** §4.4.5.1 */
+function dateRangeViolations(playlist: ReadMedia): readonly string[] {
+  const wrong: string[] = []
+  const { dateRanges, removedDateRanges, serverControl, segments } = playlist
+  const offered = serverControl['CAN-SKIP-DATERANGES']
+  if (offered !== undefined && serverControl['CAN-SKIP-UNTIL'] === undefined)
+    wrong.push('§4.4.3.8 CAN-SKIP-DATERANGES without CAN-SKIP-UNTIL')
+  if (removedDateRanges && offered !== 'YES')
+    wrong.push('§6.2.5.1 date ranges are skipped and that is not offered')
+  if (new Set(dateRanges.map(idOf)).size < dateRanges.length)
+    wrong.push('§4.4.5.1 two date ranges have one ID')
+  for (const range of dateRanges) {
+    const name = `§4.4.5.1 date range ${range['ID']}`
+    const begins = Date.parse(range['START-DATE'] ?? '')
+    if ((range['ID'] ?? '') === '') wrong.push(`${name} has no ID`)
+    if (Number.isNaN(begins)) wrong.push(`${name} has no START-DATE`)
+    if (playlist.skippedSegments === 0 && begins < (segments[0]?.startedAt ?? 0))
+      wrong.push(`${name} is before the playlist`)
+    const odd = Object.keys(range).filter(
+      (key) => !/^(ID|CLASS|START-DATE|DURATION|X-[A-Z0-9-]+)$/.test(key),
+    )
+    if (odd.length > 0) wrong.push(`${name} has ${odd.join()}`)
+  }
+  return wrong
+}
+
+function idOf(range: Attributes): string {
+  return range['ID'] ?? ''
 }
 
 /** §4.4.4.6: dates follow the durations; a gap in them needs a discontinuity. */
@@ -116,6 +148,16 @@ export function changeViolations(before: ReadMedia, after: ReadMedia): readonly 
       need(part.uri === same.parts[i]?.uri, `${name} has another part ${i}`),
     )
   }
+  const ranges = new Map(after.dateRanges.map((range) => [idOf(range), range]))
+  for (const old of before.dateRanges) {
+    const same = ranges.get(idOf(old))
+    const past = Date.parse(old['START-DATE'] ?? '') < (after.segments[0]?.startedAt ?? 0)
+    need(same !== undefined || past, `§4.4.5.1 date range ${idOf(old)} went before its time`)
+    need(
+      same === undefined || JSON.stringify(same) === JSON.stringify(old),
+      `§4.4.5.1 date range ${idOf(old)} says something else`,
+    )
+  }
   return wrong
 }
 
@@ -144,6 +186,7 @@ export function deltaViolations(
   const merged = [...skipped.map((segment) => ({ ...segment, parts: [] })), ...delta.segments]
   if (JSON.stringify(merged) !== JSON.stringify(whole.segments))
     wrong.push('§6.3.7 a delta and what was before are not the whole playlist')
+  wrong.push(...rangesDeltaViolations(before, delta, whole))
   for (const key of [
     'discontinuitySequence',
     'targetDurationSeconds',
@@ -151,6 +194,22 @@ export function deltaViolations(
   ] as const)
     if (delta[key] !== whole[key]) wrong.push(`§6.2.5.1 another ${key} in a delta`)
   return wrong
+}
+
+/** §6.2.5.1: what a client knows by its own playlist and the update are the ranges that there are. */
+function rangesDeltaViolations(
+  before: ReadMedia,
+  delta: ReadMedia,
+  whole: ReadMedia,
+): readonly string[] {
+  const merged = new Set(delta.dateRanges.map(idOf))
+  if (delta.removedDateRanges) {
+    for (const id of before.dateRanges.map(idOf)) merged.add(id)
+    for (const id of delta.removedDateRanges) merged.delete(id)
+  }
+  const now = whole.dateRanges.map(idOf)
+  const same = merged.size === now.length && now.every((id) => merged.has(id))
+  return same ? [] : [`§6.3.7 date ranges ${[...merged].join()}, and there are ${now.join()}`]
 }
 
 function lastOf({ segments }: ReadMedia): string {

@@ -33,6 +33,8 @@ export interface Followed {
   readonly renditions: readonly string[]
   readonly playlists: number
   readonly deltas: number
+  /** Of them those that skip date ranges. */
+  readonly rangeDeltas: number
   readonly parts: number
   readonly segments: number
   /** Hinted parts that came, and those that another part took the place of (§6.2.6). */
@@ -50,6 +52,7 @@ class Sums {
   readonly clock: Clock
   playlists = 0
   deltas = 0
+  rangeDeltas = 0
   parts = 0
   segments = 0
   hints = 0
@@ -82,8 +85,10 @@ export async function followStream(options: FollowOptions): Promise<Followed> {
   await Promise.all(
     uris.map((uri) => new Follower(sums, options.url, uri, uris).follow(options.parts)),
   )
-  const { playlists, deltas, parts, segments, hints, abandoned, reports, longestWaitMs } = sums
-  const counts = { playlists, deltas, parts, segments, hints, abandoned, reports, longestWaitMs }
+  const { playlists, deltas, rangeDeltas, parts, segments, hints, abandoned, reports } = sums
+  const { longestWaitMs } = sums
+  const seen = { playlists, deltas, rangeDeltas, parts, segments, hints, abandoned, reports }
+  const counts = { ...seen, longestWaitMs }
   return { ...counts, violations: [...sums.violations], renditions: uris }
 }
 
@@ -130,10 +135,11 @@ class Follower {
     const next = nextOf(known)
     const query = `?_HLS_msn=${next.sequence}&_HLS_part=${next.part}`
     const skips = known.serverControl['CAN-SKIP-UNTIL'] !== undefined
+    const skip = known.serverControl['CAN-SKIP-DATERANGES'] === 'YES' ? 'v2' : 'YES'
     const hint = known.preloadHints.find((one) => one['TYPE'] === 'PART')?.['URI']
     const [full, delta, hinted] = await Promise.all([
       this.#load(query),
-      skips ? this.#load(`${query}&_HLS_skip=YES`) : undefined,
+      skips ? this.#load(`${query}&_HLS_skip=${skip}`) : undefined,
       hint === undefined ? undefined : this.#get(hint),
     ])
     if (!full) return undefined
@@ -141,6 +147,9 @@ class Follower {
     for (const wrong of changeViolations(known, full)) this.#say(wrong)
     if (delta) for (const wrong of deltaViolations(known, delta, full)) this.#say(wrong)
     if (delta && delta.skippedSegments > 0) this.#sums.deltas++
+    if (delta?.removedDateRanges) this.#sums.rangeDeltas++
+    if (delta && delta.skippedSegments > 0 && skip === 'v2' && !delta.removedDateRanges)
+      this.#say('§4.4.5.2 no RECENTLY-REMOVED-DATERANGES')
     if (hint !== undefined && hinted) this.#takeHinted(hint, hinted, full)
     const came = full.segments.find(({ sequence }) => sequence === next.sequence)?.parts[next.part]
     if (hint !== undefined && came && came.uri !== hint)

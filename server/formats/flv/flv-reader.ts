@@ -64,6 +64,12 @@ export class FlvReader {
     this.#expected = kinds
   }
 
+  /** Milliseconds of a message that is neither sound nor picture, on the timeline of the frames. */
+  timeOf(timestamp: number): number {
+    const last = this.#lastMs ?? timestamp
+    return last + ((timestamp - last) | 0)
+  }
+
   /** `timestamp` is the message's, 32 bits that wrap. */
   video(timestamp: number, body: Uint8Array): void {
     for (const packet of readVideoTag(body)) this.#takeVideo(timestamp, packet)
@@ -279,8 +285,7 @@ export class FlvReader {
 
   /** The nearest time to the last one that has these 32 bits, so that day 49.7 is no jump. */
   #unwrap(timestamp: number): number {
-    const last = this.#lastMs ?? timestamp
-    this.#lastMs = last + ((timestamp - last) | 0)
+    this.#lastMs = this.timeOf(timestamp)
     return this.#lastMs
   }
 }

@@ -29,6 +29,9 @@ export interface ReadMedia {
   readonly discontinuitySequence: number
   readonly endList: boolean
   readonly skippedSegments: number
+  /** IDs that a delta update names; undefined where it names none, not even an empty list. */
+  readonly removedDateRanges: readonly string[] | undefined
+  readonly dateRanges: readonly Attributes[]
   readonly partTargetSeconds: number | undefined
   readonly serverControl: Attributes
   readonly preloadHints: readonly Attributes[]
@@ -100,6 +103,8 @@ class MediaReader {
   discontinuitySequence = 0
   endList = false
   skipped = 0
+  removedDateRanges: readonly string[] | undefined
+  readonly dateRanges: Attributes[] = []
   partTarget: number | undefined
   serverControl: Attributes = {}
   map: string | undefined
@@ -126,7 +131,10 @@ class MediaReader {
         this.endList = true
         break
       case 'EXT-X-SKIP':
-        this.skipped = integer(tag, readAttributes(value)['SKIPPED-SEGMENTS'] ?? '')
+        this.skip(readAttributes(value))
+        break
+      case 'EXT-X-DATERANGE':
+        this.dateRanges.push(readAttributes(value))
         break
       case 'EXT-X-PART-INF':
         this.partTarget = seconds(tag, readAttributes(value)['PART-TARGET'] ?? '')
@@ -143,6 +151,12 @@ class MediaReader {
       default:
         this.segmentTag(tag, value)
     }
+  }
+
+  skip(attributes: Attributes): void {
+    this.skipped = integer('EXT-X-SKIP', attributes['SKIPPED-SEGMENTS'] ?? '')
+    const removed = attributes['RECENTLY-REMOVED-DATERANGES']
+    this.removedDateRanges = removed?.split('\t').filter((id) => id !== '')
   }
 
   segmentTag(tag: string, value: string): void {
@@ -202,6 +216,8 @@ function readMedia(lines: readonly string[]): ReadMedia {
     discontinuitySequence: reader.discontinuitySequence,
     endList: reader.endList,
     skippedSegments: reader.skipped,
+    removedDateRanges: reader.removedDateRanges,
+    dateRanges: reader.dateRanges,
     partTargetSeconds: reader.partTarget,
     serverControl: reader.serverControl,
     preloadHints: reader.hints,

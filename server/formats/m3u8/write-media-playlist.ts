@@ -1,3 +1,15 @@
+import { quoted } from './quoted.ts'
+
+/** A moment of an EXT-X-DATERANGE (rfc8216bis §4.4.5.1). */
+export interface PlaylistDateRange {
+  readonly id: string
+  readonly className: string
+  /** Milliseconds since 1970. */
+  readonly startedAt: number
+  /** Names begin with X- and hold upper-case letters, digits and hyphens. */
+  readonly attributes: readonly (readonly [name: string, value: string | number])[]
+}
+
 /** One EXT-X-PART (rfc8216bis §4.4.4.9). */
 export interface PlaylistPart {
   readonly uri: string
@@ -27,6 +39,7 @@ export interface LowLatency {
   readonly partTargetSeconds: number
   readonly partHoldBackSeconds: number
   readonly canSkipUntilSeconds: number | undefined
+  readonly canSkipDateRanges: boolean
 }
 
 export interface PlaylistHead {
@@ -59,7 +72,7 @@ function serverControl(low: LowLatency): string {
   const skip =
     low.canSkipUntilSeconds === undefined
       ? ''
-      : `,CAN-SKIP-UNTIL=${decimal(low.canSkipUntilSeconds)}`
+      : `,CAN-SKIP-UNTIL=${decimal(low.canSkipUntilSeconds)}${low.canSkipDateRanges ? ',CAN-SKIP-DATERANGES=YES' : ''}`
   return (
     `#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=${decimal(low.partHoldBackSeconds)}${skip}\n` +
     `#EXT-X-PART-INF:PART-TARGET=${decimal(low.partTargetSeconds)}\n`
@@ -89,9 +102,26 @@ export function writePlaylistMap(uri: string): string {
   return `#EXT-X-MAP:URI="${uri}"\n`
 }
 
-/** §4.4.5.2 */
-export function writeSkip(segments: number): string {
-  return `#EXT-X-SKIP:SKIPPED-SEGMENTS=${segments}\n`
+/** §4.4.5.1: a moment lasts 0 seconds. */
+export function writeDateRange(range: PlaylistDateRange): string {
+  const own = range.attributes.map(([name, value]) => `,${name}=${attributeValue(value)}`)
+  const start = new Date(range.startedAt).toISOString()
+  return (
+    `#EXT-X-DATERANGE:ID=${quoted(range.id)},CLASS=${quoted(range.className)},` +
+    `START-DATE="${start}",DURATION=0${own.join('')}\n`
+  )
+}
+
+/** §4.2: a decimal-floating-point has neither a sign nor an exponent. */
+function attributeValue(value: string | number): string {
+  const text = String(value)
+  return typeof value === 'number' && /^\d+(?:\.\d+)?$/.test(text) ? text : quoted(text)
+}
+
+/** §4.4.5.2; `removed`: IDs of date ranges, in an update that skips those that are known. */
+export function writeSkip(segments: number, removed?: readonly string[]): string {
+  const names = removed ? `,RECENTLY-REMOVED-DATERANGES=${quoted(removed.join('\t'))}` : ''
+  return `#EXT-X-SKIP:SKIPPED-SEGMENTS=${segments}${names}\n`
 }
 
 /** §4.4.5.3 */

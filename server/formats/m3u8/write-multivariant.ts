@@ -1,4 +1,5 @@
 import type { VideoRange } from '../../codecs/colour.ts'
+import { quoted } from './quoted.ts'
 
 /** One EXT-X-STREAM-INF (rfc8216bis §4.4.6.2). Bits a second; frames a second. */
 export interface Variant {
@@ -62,9 +63,4 @@ function writeVariant(variant: Variant): string {
   if (variant.videoRange !== undefined) attributes.push(`VIDEO-RANGE=${variant.videoRange}`)
   if (variant.audio !== undefined) attributes.push(`AUDIO=${quoted(variant.audio)}`)
   return `#EXT-X-STREAM-INF:${attributes.join(',')}\n${variant.uri}\n`
-}
-
-/** §4.2: a quoted string holds neither line breaks nor a quotation mark. */
-function quoted(text: string): string {
-  return `"${text.replaceAll(/["\r\n]/g, '')}"`
 }

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { readPlaylist } from '../../../server/formats/m3u8/read-playlist.ts'
 import {
   END_LIST,
+  writeDateRange,
   writePlaylistHead,
   writePlaylistSegment,
   writeSkip,
@@ -21,9 +22,19 @@ describe('a media playlist', () => {
           partTargetSeconds: 0.202,
           partHoldBackSeconds: 0.606,
           canSkipUntilSeconds: 12,
+          canSkipDateRanges: true,
         },
       }) +
-      writeSkip(5) +
+      writeDateRange({
+        id: 'e-1',
+        className: 'onCuePoint',
+        startedAt: Date.UTC(2026, 0, 2),
+        attributes: [
+          ['X-NAME', 'a, "b"'],
+          ['X-TIME', 12.5],
+        ],
+      }) +
+      writeSkip(5, ['e-0', 'e-2']) +
       writePlaylistSegment({
         uri: 'e/video-45.m4s',
         durationSeconds: 1.0001,
@@ -38,6 +49,17 @@ describe('a media playlist', () => {
     expect(readPlaylist(text)).toEqual({
       kind: 'media',
       version: 9,
+      removedDateRanges: ['e-0', 'e-2'],
+      dateRanges: [
+        {
+          ID: 'e-1',
+          CLASS: 'onCuePoint',
+          'START-DATE': '2026-01-02T00:00:00.000Z',
+          DURATION: '0',
+          'X-NAME': 'a, b',
+          'X-TIME': '12.5',
+        },
+      ],
       targetDurationSeconds: 2,
       mediaSequence: 40,
       discontinuitySequence: 3,
@@ -48,6 +70,7 @@ describe('a media playlist', () => {
         'CAN-BLOCK-RELOAD': 'YES',
         'PART-HOLD-BACK': '0.606',
         'CAN-SKIP-UNTIL': '12',
+        'CAN-SKIP-DATERANGES': 'YES',
       },
       preloadHints: [],
       renditionReports: [],
