@@ -23,6 +23,10 @@ export const facts = z.object({
   channels: z.int().min(0).max(255),
   language: z.string().max(35),
   videoRange: z.enum(['SDR', 'HLG', 'PQ']).optional(),
+  captions: z
+    .array(z.string().regex(/^(?:CC[1-4]|SERVICE(?:[1-9]|[1-5]\d|6[0-3]))$/))
+    .max(16)
+    .optional(),
 })
 
 export const pace = z.object({

@@ -6,6 +6,7 @@ import { writeInit } from '../formats/isobmff/write-init.ts'
 import type { Clock } from '../lib/clock.ts'
 import { initUri } from './address.ts'
 import { AudioFollower } from './audio-follower.ts'
+import { CaptionWatch } from './caption-watch.ts'
 import type { Follower } from './follower.ts'
 import { type Cut, Lane, type Leading } from './lane.ts'
 import {
@@ -48,6 +49,9 @@ export class LaneSet {
   readonly #gate: PartGate
   /** What the lead's stamps needed, its rungs' need, too. */
   readonly repairs = new StampRepairs()
+  readonly #captions: CaptionWatch
+  /** By track of the publisher. */
+  readonly #ids = new Map<number, RenditionId>()
   readonly #tracks = new Map<number, Follower>()
   readonly #rungs = new Map<RenditionId, Encoded | undefined>()
   /** Rungs that were given up in this publish. */
@@ -61,6 +65,7 @@ export class LaneSet {
 
   constructor(options: LaneSetOptions) {
     this.#options = options
+    this.#captions = new CaptionWatch(options.window)
     this.#gate = new PartGate(options.clock, (event) => options.window.apply(event))
   }
 
@@ -102,6 +107,12 @@ export class LaneSet {
         this.#options.window.apply({ kind: 'retire', rendition: id })
   }
 
+  /** A frame of the publisher's, before it is made into anything. */
+  see({ trackId, data }: Frame): void {
+    const id = this.#ids.get(trackId)
+    if (id !== undefined) this.#captions.see(id, data)
+  }
+
   /** What a ladder will make; rungs of before that are not among them have stopped for good. */
   announce(rungs: readonly Rung[]): void {
     const { window } = this.#options
@@ -117,7 +128,8 @@ export class LaneSet {
     }
     for (const { id, facts, bitsPerSecond } of rungs) {
       const { colour } = this.#source ?? {}
-      const seen = { ...facts, videoRange: videoRangeOf(colour) }
+      const captions = this.#captions.of(id)
+      const seen = { ...facts, captions, videoRange: videoRangeOf(colour) }
       window.apply({ kind: 'announce', rendition: id, facts: seen, bitsPerSecond })
       if (!this.#rungs.has(id)) this.#rungs.set(id, undefined)
     }
@@ -131,6 +143,7 @@ export class LaneSet {
     const known = this.#rungs.get(id)?.follower
     if (known) {
       known.restart()
+      this.#captions.follow(id, track)
       known.lane.setInit(this.#init(id, track, VIDEO_TIMESCALE))
       this.#rungs.set(id, { follower: known, timescale, fromSequence: 0 })
       return
@@ -148,6 +161,7 @@ export class LaneSet {
   takeRung(id: RenditionId, { dts, pts, key, data }: Frame): void {
     const rung = this.#rungs.get(id)
     if (!rung) return
+    this.#captions.see(id, data)
     const scale = 1000 / rung.timescale
     const rawMs = dts * scale + this.repairs.shiftOf(Math.round(pts * scale))
     rung.follower.take({ rawMs, reorderMs: (pts - dts) * scale, key, data })
@@ -234,12 +248,9 @@ export class LaneSet {
   }
 
   #laneOf(track: Track, timescale: number, leads: boolean): Lane {
-    return this.#makeLane(
-      renditionIdOf(track),
-      track,
-      timescale,
-      leads ? this.#options.leading : undefined,
-    )
+    const id = renditionIdOf(track)
+    this.#ids.set(track.id, id)
+    return this.#makeLane(id, track, timescale, leads ? this.#options.leading : undefined)
   }
 
   #makeLane(id: RenditionId, track: Track, timescale: number, leading: Leading | undefined): Lane {
@@ -255,6 +266,7 @@ export class LaneSet {
         else this.#gate.push(event, endMs, window.partTargetSeconds ?? 1)
       },
     })
+    this.#captions.follow(id, track)
     lane.setInit(this.#init(id, track, timescale))
     return lane
   }
@@ -267,8 +279,10 @@ export class LaneSet {
     const knownBytes = known && window.init(id, known.init)
     const same = known !== undefined && knownBytes !== undefined && bytes.equals(knownBytes)
     const uri = same ? known.init : initUri(id, epoch, ++this.#inits)
-    if (!same || known.retired)
-      window.apply({ kind: 'init', rendition: id, uri, facts: factsOf(track), bytes })
+    if (!same || known.retired) {
+      const facts = { ...factsOf(track), captions: this.#captions.of(id) }
+      window.apply({ kind: 'init', rendition: id, uri, facts, bytes })
+    }
     return uri
   }
 }

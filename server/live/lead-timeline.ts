@@ -4,6 +4,8 @@ const BACK_MS = 500
 /** Before two frames have shown how long one lasts. */
 const FIRST_JUMP_MS = 10_000
 const FIRST_FRAME_MS = 33
+/** Some publishers stamp all their data messages with 0. */
+const DATA_ASTRAY_MS = 5000
 
 /** How the timestamps of the rendition that leads map to the window's timeline. Milliseconds. */
 export class LeadTimeline {
@@ -25,6 +27,12 @@ export class LeadTimeline {
     this.#offsetMs = windowMs - rawMs
     this.#lastMs = rawMs
     this.#slippedMs = undefined
+  }
+
+  /** Window time of what is no frame: now, where its stamp is far from that. */
+  momentOf(rawMs: number): number {
+    const near = Math.abs(rawMs - this.lastMs) <= DATA_ASTRAY_MS
+    return (near ? rawMs : this.lastMs) + this.#offsetMs
   }
 
   see(rawMs: number): void {

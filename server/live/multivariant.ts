@@ -1,5 +1,5 @@
 import { commonFrameRate } from '../formats/m3u8/frame-rate.ts'
-import { writeMultivariant } from '../formats/m3u8/write-multivariant.ts'
+import { type CaptionRendition, writeMultivariant } from '../formats/m3u8/write-multivariant.ts'
 import { mediaPlaylistUri, type PlaylistSpan } from './address.ts'
 import { firstListed, type Rendition, type Segment } from './segment.ts'
 import type { LiveWindow } from './window.ts'
@@ -26,6 +26,7 @@ export function writeLivePlaylists(window: LiveWindow, span: PlaylistSpan): stri
   const leads = video.length > 0 || !firstSound ? video : [firstSound]
   const beside = video.length > 0 || audio.length > 1 ? audio : []
   const names = audioNames(beside)
+  const captions = captionGroups(leads)
   // A rung has each picture of what it is made of; measured by itself it would be 29.97 of 30, and hls.js does not go from
   // one rate to another.
   const rate = video[0] && measured.get(video[0].id)?.frameRate
@@ -44,6 +45,7 @@ export function writeLivePlaylists(window: LiveWindow, span: PlaylistSpan): stri
       isDefault: i === 0,
       language: languageOf(rendition),
     })),
+    closedCaptions: captions.renditions,
     variants: leads.map((lead) => {
       // §4.4.6.2: the most that a playable combination takes, which is the picture and one of the sounds.
       const sum = (read: (facts: Measured) => number) => {
@@ -63,9 +65,32 @@ export function writeLivePlaylists(window: LiveWindow, span: PlaylistSpan): stri
         frameRate: lead.facts.kind === 'video' ? rateOf(lead) : undefined,
         videoRange: lead.facts.videoRange,
         audio: beside.length > 0 ? GROUP : undefined,
+        closedCaptions: captions.groupOf(lead),
       }
     }),
   })
+}
+
+/**
+ * One group for each set of channels. Nothing is said of a rendition without: captions may begin at any time, players read the
+ * master once, and hls.js shows none where it said CLOSED-CAPTIONS=NONE.
+ */
+function captionGroups(renditions: readonly Rendition[]): {
+  readonly renditions: readonly CaptionRendition[]
+  readonly groupOf: (rendition: Rendition) => string | undefined
+} {
+  const groups = new Map<string, string>()
+  const found: CaptionRendition[] = []
+  const keyOf = ({ facts }: Rendition) => facts.captions?.join() ?? ''
+  for (const rendition of renditions) {
+    const key = keyOf(rendition)
+    if (key === '' || groups.has(key)) continue
+    const groupId = `captions${groups.size === 0 ? '' : groups.size + 1}`
+    groups.set(key, groupId)
+    for (const instreamId of rendition.facts.captions ?? [])
+      found.push({ groupId, name: instreamId.replace('SERVICE', 'Service '), instreamId })
+  }
+  return { renditions: found, groupOf: (rendition) => groups.get(keyOf(rendition)) }
 }
 
 function languageOf({ facts: { language } }: Rendition): string | undefined {

@@ -32,8 +32,6 @@ export interface SegmenterOptions {
 
 /** A picture shown this long after it is decoded is a broken timestamp. */
 const REORDER_MAX_MS = 10_000
-/** Some publishers stamp all their data messages with 0. */
-const DATA_ASTRAY_MS = 5000
 /** How long a picture is shown that no other follows. */
 const LONE_FRAME_SECONDS = 0.04
 /** The segments of one number never hold more: the window's bound works on whole segments. */
@@ -116,10 +114,7 @@ export class Segmenter {
 
   /** Milliseconds since 1970 of a time of the publisher's: that of its newest media where it is far from it. */
   dateOf(rawMs: number): number | undefined {
-    if (!this.#anchored) return undefined
-    const { lastMs, offsetMs } = this.#timeline
-    const near = Math.abs(rawMs - lastMs) <= DATA_ASTRAY_MS
-    return this.#wall.at((near ? rawMs : lastMs) + offsetMs)
+    return this.#anchored ? this.#wall.at(this.#timeline.momentOf(rawMs)) : undefined
   }
 
   onTracks(tracks: readonly Track[]): void {
@@ -133,6 +128,7 @@ export class Segmenter {
 
   onFrame(frame: Frame): void {
     if (this.#ended) return
+    this.#lanes.see(frame)
     const { videos, audios } = this.#chosen
     const [video] = videos
     if (video && frame.trackId === video.id) {

@@ -16,6 +16,8 @@ export interface RenditionFacts {
   readonly language: string
   /** undefined where nobody says. */
   readonly videoRange?: VideoRange | undefined
+  /** INSTREAM-IDs of captions among the pictures, as far as they were seen: CC1 to CC4, SERVICE1 to SERVICE63. */
+  readonly captions?: readonly string[] | undefined
 }
 
 /** Something that happens at a moment (rfc8216bis §4.4.5.1). */

@@ -13,6 +13,16 @@ export interface Variant {
   readonly videoRange?: VideoRange | undefined
   /** GROUP-ID of its audio renditions. */
   readonly audio: string | undefined
+  /** GROUP-ID of its closed captions; undefined where none were seen, which does not say that there are none. */
+  readonly closedCaptions?: string | undefined
+}
+
+/** One EXT-X-MEDIA of TYPE=CLOSED-CAPTIONS (§4.4.6.1): a channel in the pictures. */
+export interface CaptionRendition {
+  readonly groupId: string
+  readonly name: string
+  /** CC1 to CC4, SERVICE1 to SERVICE63. */
+  readonly instreamId: string
 }
 
 /** One EXT-X-MEDIA of TYPE=AUDIO (§4.4.6.1). */
@@ -31,6 +41,7 @@ export interface Multivariant {
   /** True only when each segment of each rendition can be decoded by itself (§4.4.2.1). */
   readonly independentSegments: boolean
   readonly audio: readonly AudioRendition[]
+  readonly closedCaptions?: readonly CaptionRendition[] | undefined
   readonly variants: readonly Variant[]
 }
 
@@ -38,6 +49,7 @@ export function writeMultivariant(playlist: Multivariant): string {
   let text = `#EXTM3U\n#EXT-X-VERSION:${playlist.version}\n`
   if (playlist.independentSegments) text += '#EXT-X-INDEPENDENT-SEGMENTS\n'
   for (const audio of playlist.audio) text += writeAudio(audio)
+  for (const captions of playlist.closedCaptions ?? []) text += writeCaptions(captions)
   for (const variant of playlist.variants) text += writeVariant(variant)
   return text
 }
@@ -48,6 +60,14 @@ function writeAudio(audio: AudioRendition): string {
   return (
     `#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=${quoted(audio.groupId)},NAME=${quoted(audio.name)}${language},` +
     `DEFAULT=${standard},AUTOSELECT=YES,CHANNELS="${audio.channels}",URI=${quoted(audio.uri)}\n`
+  )
+}
+
+/** §4.4.6.1: without a URI, the media is in the variants. */
+function writeCaptions({ groupId, name, instreamId }: CaptionRendition): string {
+  return (
+    `#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=${quoted(groupId)},NAME=${quoted(name)},` +
+    `DEFAULT=NO,AUTOSELECT=YES,INSTREAM-ID=${quoted(instreamId)}\n`
   )
 }
 
@@ -62,5 +82,7 @@ function writeVariant(variant: Variant): string {
   if (variant.frameRate !== undefined) attributes.push(`FRAME-RATE=${variant.frameRate.toFixed(3)}`)
   if (variant.videoRange !== undefined) attributes.push(`VIDEO-RANGE=${variant.videoRange}`)
   if (variant.audio !== undefined) attributes.push(`AUDIO=${quoted(variant.audio)}`)
+  if (variant.closedCaptions !== undefined)
+    attributes.push(`CLOSED-CAPTIONS=${quoted(variant.closedCaptions)}`)
   return `#EXT-X-STREAM-INF:${attributes.join(',')}\n${variant.uri}\n`
 }
