@@ -9,6 +9,7 @@ import { type DelayProxy, startDelayProxy } from '../support/delay-proxy.ts'
 import { type RealS3, realS3, setup } from '../support/real-s3.ts'
 import { startServer } from '../support/server.ts'
 import { FILM_FPS, FILM_SECONDS, makeNumberedFilm } from './film.ts'
+import { startPageServer } from './page-server.ts'
 import { atMost, list, median, report, type Row } from './report.ts'
 import { frameWithPicture, installSight } from './sight.ts'
 
@@ -139,20 +140,32 @@ function fetchWhole(url: URL, agent: Agent): Promise<Buffer> {
 async function benchBrowser(from: RealS3): Promise<Row[]> {
   const browser = await launchBrowser()
   await using server = await startOn(from, from.endpoint)
+  const pages = await startPageServer()
   const firsts: number[] = []
+  const bare: number[] = []
   let seeks: readonly Seek[] = []
-  for (let round = 0; round < ROUNDS; round++) {
+  const visit = async (url: string, then?: (frame: Frame) => Promise<void>): Promise<number> => {
     const context = await browser.newContext()
     const page = await context.newPage()
     await installSight(page)
     const began = systemClock.now()
-    await page.goto(`${server.http}/embed/vod/${KEY}?autoplay=muted`, { waitUntil: 'commit' })
+    await page.goto(url, { waitUntil: 'commit' })
     const frame = await frameWithPicture(page, 30_000)
-    if (frame === undefined) throw new Error('the film shows no picture within 30 s')
-    firsts.push((await frame.evaluate(() => window.sight?.firstFrameAt ?? 0)) - began)
-    if (round === ROUNDS - 1) seeks = await seekAround(frame)
+    if (frame === undefined) throw new Error(`${url} shows no picture within 30 s`)
+    const at = await frame.evaluate(() => window.sight?.firstFrameAt ?? 0)
+    await then?.(frame)
     await context.close()
+    return at - began
   }
+  const embed = `${server.http}/embed/vod/${KEY}?autoplay=muted`
+  for (let round = 0; round < ROUNDS; round++) {
+    bare.push(await visit(pages.bareVideo(`${server.http}/media/${KEY}`)))
+    firsts.push(await visit(embed))
+  }
+  await visit(embed, async (frame) => {
+    seeks = await seekAround(frame)
+  })
+  pages.close()
   await browser.close()
   const right = seeks.filter((seek) => seek.shown === seek.wanted)
   const wrong = seeks
@@ -161,6 +174,12 @@ async function benchBrowser(from: RealS3): Promise<Row[]> {
   const times = seeks.map((seek) => seek.ms)
   return [
     atMost('first picture in Chromium, loopback', 500, median(firsts), 'ms', list(firsts)),
+    {
+      figure: 'the same Chromium, a bare video element of the file',
+      asked: 'beside it',
+      measured: `${Math.round(median(bare))} ms (${list(bare)}); the player takes ${(median(firsts) / median(bare)).toFixed(2)} times that`,
+      holds: true,
+    },
     {
       figure: 'seeks that show the very picture',
       asked: `${SEEKS} of ${SEEKS}`,

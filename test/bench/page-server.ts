@@ -10,6 +10,8 @@ export interface PageServer {
   framed(url: string): string
   /** A page of plain hls.js, without anything of the player's. */
   plainHls(playlist: string): string
+  /** A page of one video element: what the browser itself takes. */
+  bareVideo(source: string): string
   /** A page with the server's web component and any source. */
   component(server: string, source: string): string
   close(): void
@@ -30,6 +32,7 @@ export async function startPageServer(): Promise<PageServer> {
     response.setHeader('content-type', 'text/html; charset=utf-8')
     const body = {
       '/framed': `<iframe src="${text('url')}" width="640" height="360" allow="autoplay"></iframe>`,
+      '/video': `<video muted autoplay width="640" src="${text('url')}"></video>`,
       '/hls': `<video muted width="640"></video><script src="/hls.js"></script><script>${PLAY}</script>`,
       '/component': `<script type="module" src="${text('server')}/player.js"></script>
         <nearcast-player src="${text('url')}" autoplay="muted" style="width:640px"></nearcast-player>`,
@@ -44,6 +47,7 @@ export async function startPageServer(): Promise<PageServer> {
   return {
     framed: (url) => page('/framed', { url }),
     plainHls: (url) => page('/hls', { url }),
+    bareVideo: (url) => page('/video', { url }),
     component: (from, url) => page('/component', { server: from, url }),
     close: () => {
       server.closeAllConnections()
