@@ -129,14 +129,16 @@ async function writeFile(
   const temporary = path.join(path.dirname(target), `.nearcast-${readableToken(systemRandom, 16)}`)
   let handle: FileHandle | undefined
   try {
-    handle = await openNew(folder, temporary)
+    const opened = await openNew(folder, temporary)
+    handle = opened.handle
     for await (const chunk of writtenBody(key, body, options)) await writeAll(handle, chunk)
+    // Before it has its name: else a crash of the machine may leave the name with no bytes, or some.
     await handle.sync()
     const info = infoOf(key, await handle.stat({ bigint: true }))
     await handle.close()
     options.signal.throwIfAborted()
     await rename(temporary, target)
-    await syncFolder(path.dirname(target))
+    await syncFolders(path.dirname(target), opened.made)
     return info
   } catch (error) {
     await handle?.close().catch(() => {})
@@ -148,16 +150,22 @@ async function writeFile(
 /** A folder is empty again and again where objects come and go one at a time. */
 const OPEN_ATTEMPTS = 20
 
-async function openNew(folder: string, temporary: string): Promise<FileHandle> {
+/** `made`: the uppermost folder that had to be made for it. */
+async function openNew(
+  folder: string,
+  temporary: string,
+): Promise<{ readonly handle: FileHandle; readonly made: string | undefined }> {
   const parent = path.dirname(temporary)
+  let made: string | undefined
   for (let attempt = 1; ; attempt++) {
     try {
-      await mkdir(folder, { recursive: true })
+      made = (await mkdir(folder, { recursive: true })) ?? made
       // Looked at before and behind: mkdir itself follows a link.
       await checkInside(folder, parent)
-      await mkdir(parent, { recursive: true })
+      const more = await mkdir(parent, { recursive: true })
+      made ??= more
       await checkInside(folder, parent)
-      return await open(temporary, 'wx')
+      return { handle: await open(temporary, 'wx'), made }
     } catch (error) {
       // Between two of these a `remove` may take the empty folder away, or one above it.
       if (codeOf(error) !== 'ENOENT' || attempt === OPEN_ATTEMPTS) throw error
@@ -182,9 +190,19 @@ async function writeAll(handle: FileHandle, chunk: Uint8Array): Promise<void> {
   }
 }
 
-/** Without it a crash of the machine may forget the new name. */
+/** Without it a crash of the machine may forget the new name, or those of the folders made for it from `made` on. */
+async function syncFolders(parent: string, made: string | undefined): Promise<void> {
+  const last = made === undefined ? parent : path.dirname(made)
+  for (let folder = parent; ; folder = path.dirname(folder)) {
+    await syncFolder(folder)
+    if (folder === last || folder === path.dirname(folder)) return
+  }
+}
+
 async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, constants.O_RDONLY)
+  const handle = await open(folder, constants.O_RDONLY).catch((error) => missingOr(error, folder))
+  // Whoever removed the object since took the empty folder with it.
+  if (!handle) return
   try {
     await handle.sync()
   } finally {

@@ -1,11 +1,13 @@
 import {
   appendFile,
+  type FileHandle,
   link,
   mkdir,
   mkdtemp,
   open,
   readdir,
   rm,
+  stat,
   symlink,
   utimes,
   writeFile,
@@ -13,7 +15,7 @@ import {
 import { execFileSync } from 'node:child_process'
 import os from 'node:os'
 import path from 'node:path'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it, type MockInstance, vi } from 'vitest'
 import { systemClock } from '../../server/lib/clock.ts'
 import { openFileStore } from '../../server/storage/file.ts'
 import { objectStoreContract, readText } from './object-store.contract.ts'
@@ -54,7 +56,42 @@ async function openTemporary() {
   return { folder, root, store, put }
 }
 
+/** What is synced while `task` runs, by inode, in order. */
+async function syncedBy(folder: string, task: () => Promise<unknown>): Promise<readonly number[]> {
+  const any = await open(folder)
+  const spy: MockInstance<(this: FileHandle) => Promise<void>> = vi.spyOn(
+    Object.getPrototypeOf(any),
+    'sync',
+  )
+  await any.close()
+  const inodes: number[] = []
+  spy.mockImplementation(async function (this: FileHandle) {
+    inodes.push((await this.stat()).ino)
+  })
+  try {
+    await task()
+  } finally {
+    spy.mockRestore()
+  }
+  return inodes
+}
+
 describe('a folder', () => {
+  it('syncs a file before it has its name, then each folder that has a new one, and nothing twice', async () => {
+    const { root, store } = await openTemporary()
+    const inode = async (key: string) => (await stat(path.join(root, key))).ino
+    const body = Buffer.from('x')
+    const first = await syncedBy(root, () => store.write('a/b/c', body, { signal }))
+    expect(first).toEqual([
+      await inode('a/b/c'),
+      await inode('a/b'),
+      await inode('a'),
+      await inode(''),
+    ])
+    const next = await syncedBy(root, () => store.write('a/b/d', body, { signal }))
+    expect(next).toEqual([await inode('a/b/d'), await inode('a/b')])
+  })
+
   it('never follows a link out of the root, and does those that stay inside', async () => {
     const { folder, root, store, put } = await openTemporary()
     await put('inside/file', 'inside')
