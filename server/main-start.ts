@@ -18,6 +18,7 @@ import type { Distribution } from './distribution/types.ts'
 import type { Acknowledging } from './edge/acknowledge-applied.ts'
 import type { SessionInfo } from './ingest/session-state.ts'
 import { createKeyResolver } from './ingest/stream-keys.ts'
+import { askAdmission } from './ingest/ask-admission.ts'
 import { startRtmpListener } from './ingest/rtmp-listener.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import { describeError, NearcastError } from './lib/errors.ts'
@@ -143,6 +144,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
         registry,
         resolveKey: createKeyResolver(keys),
         publishAuth: config.publish.auth,
+        admission: config.admission && askAdmission(config.admission, base),
         demand: sources.pulls,
       })
       closers.push(() => rtmp.close())

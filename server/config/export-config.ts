@@ -22,6 +22,7 @@ export function exportConfig(
     demo: _demo,
     parent,
     redis,
+    admission,
     live,
     hooks,
     srt,
@@ -30,6 +31,14 @@ export function exportConfig(
   } = config
   return {
     ...rest,
+    ...(admission && {
+      admission: {
+        ...admission,
+        // Of many receivers the path is a secret.
+        url: `${new URL(admission.url).origin}/${HIDDEN}`,
+        secret: HIDDEN,
+      },
+    }),
     live: { ...live, record: live.record ?? 'off' },
     srt: {
       ...srt,
@@ -39,7 +48,6 @@ export function exportConfig(
     },
     // Keys of streams stand in their addresses: in the path of RTMP, in the query of others.
     pulls: pulls.map((pull) => ({ ...pull, url: `${originOf(pull.url)}/${HIDDEN}` })),
-    // Of many receivers the path is a secret.
     hooks: hooks.map(({ url, events }) => ({
       url: `${new URL(url).origin}/${HIDDEN}`,
       events,

@@ -41,7 +41,7 @@ function missingFolders({ origins, role }: Config): readonly string[] {
 }
 
 /** Of a configuration that was exported: the origins would be sent the word instead of the secret. */
-function hiddenValues({ origins, parent, hooks, pulls }: Config): readonly string[] {
+function hiddenValues({ origins, parent, admission, hooks, pulls }: Config): readonly string[] {
   const keys = Object.entries(origins).flatMap(([id, origin]) =>
     origin.kind === 'http'
       ? Object.entries(origin.headers).flatMap(([name, value]) =>
@@ -50,6 +50,7 @@ function hiddenValues({ origins, parent, hooks, pulls }: Config): readonly strin
       : [],
   )
   if (parent?.token === HIDDEN) keys.push('parent.token')
+  if (admission?.secret === HIDDEN) keys.push('admission.secret')
   for (const [at, { secret }] of hooks.entries())
     if (secret === HIDDEN) keys.push(`hooks.${at}.secret`)
   for (const [at, { url }] of pulls.entries())

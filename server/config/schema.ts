@@ -192,6 +192,23 @@ export const settingsSchema = z.strictObject({
       expected: 'a list of hooks, each with a url and a secret',
     })
     .default([]),
+  admission: z
+    .strictObject({
+      url: url(
+        /^https?:/i,
+        'an http:// or https:// address',
+        'A server that is asked before each publisher begins, and may refuse it.',
+      ),
+      secret: pattern(/^[\x21-\x7e]{8,256}$/, {
+        description: 'What the question is signed with (HMAC-SHA256); see `docs/HOOKS.md`.',
+        expected: '8 to 256 visible characters, better 32',
+        secret: true,
+      }),
+      timeoutSeconds: seconds(0.1, 30, {
+        description: 'Without an answer for so long the publisher is refused.',
+      }).prefault('3s'),
+    })
+    .optional(),
   control: z
     .strictObject({
       host: host('Address of console, API and metrics.', '127.0.0.1'),

@@ -1,10 +1,10 @@
-import { createHmac } from 'node:crypto'
 import type { Clock } from '../lib/clock.ts'
 import { withDeadline } from '../lib/deadline.ts'
 import { assertNever, describeError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import type { CountingMetric, Metrics } from '../lib/metrics.ts'
 import type { Random } from '../lib/random.ts'
+import { signHook } from '../lib/sign-hook.ts'
 import type { EventFeed, NumberedEvent } from './event-feed.ts'
 
 export type HookEvent = 'publish' | 'unpublish' | 'record' | 'error'
@@ -49,12 +49,6 @@ export function startWebhooks(deps: WebhooksDeps): Disposable {
       stop.abort()
     },
   }
-}
-
-/** `t=SECONDS,v1=HEX`: HMAC-SHA256 with the hook's secret over `SECONDS.BODY`. */
-export function signHook(secret: string, seconds: number, body: string): string {
-  const mac = createHmac('sha256', secret).update(`${seconds}.${body}`).digest('hex')
-  return `t=${seconds},v1=${mac}`
 }
 
 interface HookCounters {

@@ -6,6 +6,7 @@ import type { Log } from '../lib/log.ts'
 import type { Metrics } from '../lib/metrics.ts'
 import type { StreamRegistry } from '../stream/registry.ts'
 import type { Demand } from '../stream/until-published.ts'
+import type { Admission } from './admission.ts'
 import { demandedPlaySource } from './play-demanded.ts'
 import { livePlaySource } from './play-live.ts'
 import type { OpenPlay } from './play-source.ts'
@@ -28,6 +29,8 @@ export interface RtmpListenerDeps {
   readonly resolveKey: (key: string) => OpenedStream | undefined
   /** `open`: the stream key is the stream's name. */
   readonly publishAuth: 'keys' | 'open'
+  /** Has the last word on each publisher whose key is right. */
+  readonly admission?: Admission | undefined
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics
@@ -77,6 +80,7 @@ export async function startRtmpListener(deps: RtmpListenerDeps): Promise<RtmpLis
     clock,
     log,
     limits,
+    admission: deps.admission,
     gate: new PublishGate({
       resolveKey: deps.resolveKey,
       publishAuth: deps.publishAuth,

@@ -2,6 +2,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
 import type { CountingMetric } from '../lib/metrics.ts'
 import type { StreamRegistry } from '../stream/registry.ts'
+import type { Admission } from './admission.ts'
 import type { OpenPlay } from './play-source.ts'
 import type { PublishGate } from './publish-gate.ts'
 import type { SessionLimits } from './session-state.ts'
@@ -10,6 +11,8 @@ import type { SessionLimits } from './session-state.ts'
 export interface SessionDeps {
   readonly registry: StreamRegistry
   readonly gate: PublishGate
+  /** Asked after the gate. */
+  readonly admission?: Admission | undefined
   readonly openPlay: OpenPlay
   readonly clock: Clock
   readonly log: Log

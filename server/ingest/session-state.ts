@@ -1,10 +1,19 @@
 import type { QueueLimits } from './player-queue.ts'
 
-export type SessionState = 'handshake' | 'idle' | 'publishing' | 'playing' | 'paused' | 'closed'
+export type SessionState =
+  | 'handshake'
+  | 'idle'
+  /** Its key is right, and somebody else is asked whether it may publish. */
+  | 'deciding'
+  | 'publishing'
+  | 'playing'
+  | 'paused'
+  | 'closed'
 
 export const TRANSITIONS: Readonly<Record<SessionState, readonly SessionState[]>> = {
   handshake: ['idle', 'closed'],
-  idle: ['publishing', 'playing', 'closed'],
+  idle: ['deciding', 'publishing', 'playing', 'closed'],
+  deciding: ['publishing', 'idle', 'closed'],
   publishing: ['idle', 'closed'],
   playing: ['paused', 'idle', 'closed'],
   paused: ['playing', 'idle', 'closed'],
@@ -59,6 +68,7 @@ export function overdue(
     case 'playing':
     case 'paused':
       return since.stalledMs >= limits.stalledMs ? 'the player stopped reading' : undefined
+    case 'deciding': // Who is asked has a deadline of its own.
     case 'closed':
       return undefined
   }

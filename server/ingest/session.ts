@@ -1,7 +1,5 @@
 import type { Socket } from 'node:net'
-import { FlvReader } from '../formats/flv/flv-reader.ts'
 import { assertNever, describeError, NearcastError } from '../lib/errors.ts'
-import { failureLogOf } from '../lib/failure-log.ts'
 import type { Log } from '../lib/log.ts'
 import {
   OUT_CHUNK_SIZE,
@@ -13,10 +11,15 @@ import { RtmpConnection } from '../rtmp/connection.ts'
 import { MESSAGE, type RtmpMessage } from '../rtmp/messages.ts'
 import { readCommand, type RtmpCommand } from '../rtmp/read-command.ts'
 import { writeConnectResult, writeResult, writeStatus } from '../rtmp/write-command.ts'
-import type { LiveStream, StreamEnd } from '../stream/live-stream.ts'
+import type { StreamEnd } from '../stream/live-stream.ts'
+import type { Admission } from './admission.ts'
+import { openPublish, type Publishing } from './open-publish.ts'
 import { STREAM_ID } from './play-source.ts'
 import { Player } from './player.ts'
 import { PlayerQueue } from './player-queue.ts'
+import type { PublishVerdict } from './publish-gate.ts'
+import { refusalLevel } from './refusal-level.ts'
+import { type Remote, remoteOf } from './remote.ts'
 import {
   ACTIVE,
   overdue,
@@ -30,6 +33,7 @@ import { joinStreamPath, whyNotFound } from './stream-path.ts'
 import { takeData } from './take-data.ts'
 
 type Severity = 'info' | 'warn' | 'error'
+type Admitted = Extract<PublishVerdict, { readonly kind: 'admitted' }>
 
 const WINDOW_BYTES = 5_000_000
 /** How long a refused client may take to read why. */
@@ -37,14 +41,13 @@ const LINGER_MS = 1000
 /** How long a player may take to read the end. */
 const ENDING_MS = 5000
 
-/** One RTMP connection: handshake → idle → publishing | playing ⇄ paused → closed. Owns its socket. */
+/** One RTMP connection: handshake → idle → (deciding →) publishing | playing ⇄ paused → closed. Owns its socket. */
 export class RtmpSession {
   readonly id: number
-  readonly address: string
   readonly #socket: Socket
   readonly #deps: SessionDeps
   readonly #log: Log
-  readonly #remote: string
+  readonly #remote: Remote
   readonly #connectedAt: number
   readonly #connection: RtmpConnection
   readonly #queue: PlayerQueue
@@ -56,7 +59,9 @@ export class RtmpSession {
   #agent = ''
   #name: string | undefined
   #backup = false
-  #publishing: { readonly stream: LiveStream; readonly reader: FlvReader } | undefined
+  #publishing: Publishing | undefined
+  /** While somebody else is asked whether it may publish. */
+  #asking: AbortController | undefined
   #player: Player | undefined
   #countedDrops = 0
 
@@ -64,9 +69,8 @@ export class RtmpSession {
     this.id = id
     this.#socket = socket
     this.#deps = deps
-    this.address = (socket.remoteAddress ?? '').replace(/^::ffff:/, '')
-    this.#remote = `${this.address.includes(':') ? `[${this.address}]` : this.address}:${socket.remotePort}`
-    this.#log = deps.log.with({ session: id, remote: this.#remote })
+    this.#remote = remoteOf(socket)
+    this.#log = deps.log.with({ session: id, remote: this.#remote.text })
     this.#connectedAt = deps.clock.now()
     this.#stateSince = deps.clock.monotonic()
     this.#lastFrame = this.#stateSince
@@ -92,10 +96,14 @@ export class RtmpSession {
     })
   }
 
+  get address(): string {
+    return this.#remote.address
+  }
+
   info(): SessionInfo {
     return {
       id: this.id,
-      remote: this.#remote,
+      remote: this.#remote.text,
       state: this.#state,
       name: this.#name,
       agent: this.#agent,
@@ -241,43 +249,58 @@ export class RtmpSession {
       throw new NearcastError('bad-request', `publish while ${this.#state}`)
     const path = joinStreamPath(this.#app ?? '', command.name)
     const verdict = this.#deps.gate.admit(path, this.address)
-    if (verdict.kind === 'refused') {
-      this.#deps.counters.refused.add()
-      // Before Publish.Start, or OBS shows LIVE; with any other code than BadName it hangs or comes back for ever.
-      // Anybody can send wrong keys, and a flood of them must not fill the disk.
-      const { log } = this.#deps
-      const tell = (unwritten: number, address: string) =>
-        log.warn('rtmp publishers refused', { address, unwritten })
-      const level = failureLogOf(this.#deps).admits(this.address, tell) ? 'warn' : 'info'
-      this.#refuse(command.streamId, 'NetStream.Publish.BadName', verdict.description, level)
-      return
-    }
+    if (verdict.kind === 'refused') this.#refusePublish(command.streamId, verdict.description)
+    else if (this.#deps.admission) void this.#ask(command.streamId, verdict, this.#deps.admission)
+    else this.#begin(command.streamId, verdict)
+  }
+
+  /** No word to the client before there is an answer: after Publish.Start OBS shows LIVE. */
+  async #ask(streamId: number, verdict: Admitted, admission: Admission): Promise<void> {
+    const asking = new AbortController()
+    this.#asking = asking
     this.#name = verdict.name
-    this.#backup = verdict.backup
+    this.#to('deciding', this.#agent)
+    const { name: stream, backup } = verdict
+    const { address, protocol } = this.#remote
+    const about = { stream, backup, protocol, address, agent: this.#agent }
+    const decided = await admission(about, asking.signal).catch(() => undefined)
+    // It left, or asks for something else by now.
+    if (asking.signal.aborted) return
+    this.#asking = undefined
+    if (decided?.kind !== 'admitted')
+      this.#refusePublish(streamId, decided?.description ?? 'Not admitted.', decided?.trouble)
+    else if (verdict.valid()) this.#begin(streamId, verdict)
+    else this.#refusePublish(streamId, 'The stream key is not known.')
+  }
+
+  #refusePublish(streamId: number, description: string, trouble?: string): void {
+    this.#deps.counters.refused.add()
+    // Before Publish.Start, or OBS shows LIVE; with any other code than BadName it hangs or comes back for ever.
+    const level = refusalLevel(this.#deps, this.address)
+    if (trouble !== undefined) this.#log[level]('nobody decided on a publisher', { trouble })
+    this.#refuse(streamId, 'NetStream.Publish.BadName', description, level)
+  }
+
+  #begin(streamId: number, { name, backup, valid }: Admitted): void {
+    this.#name = name
+    this.#backup = backup
     this.#lastFrame = this.#deps.clock.monotonic()
-    const stream = this.#deps.registry.publish(verdict.name, {
-      description: `rtmp ${this.#remote}`,
-      backup: verdict.backup,
-      cut: (reason) => this.#cut(reason),
-      mayPublish: verdict.valid,
-    })
-    this.#publishing = {
-      stream,
-      reader: new FlvReader({
-        onTracks: (tracks) => stream.setTracks(tracks),
-        onFrame: (frame) => {
-          this.#lastFrame = this.#deps.clock.monotonic()
-          stream.write(frame)
-        },
-        onTrouble: (reason) =>
-          this.#log.warn('rtmp publisher sends what is left out', { name: this.#name, reason }),
-      }),
+    const publisher = {
+      description: `rtmp ${this.#remote.text}`,
+      backup,
+      cut: (reason: string) => this.#cut(reason),
+      mayPublish: valid,
     }
+    this.#publishing = openPublish(this.#deps.registry, name, publisher, {
+      onFrame: () => {
+        this.#lastFrame = this.#deps.clock.monotonic()
+      },
+      onTrouble: (reason) =>
+        this.#log.warn('rtmp publisher sends what is left out', { name, reason }),
+    })
     this.#to('publishing', this.#agent)
     this.#connection.allowMedia()
-    this.#write(
-      writeStatus(command.streamId, 'status', 'NetStream.Publish.Start', 'The stream is live.'),
-    )
+    this.#write(writeStatus(streamId, 'status', 'NetStream.Publish.Start', 'The stream is live.'))
   }
 
   #play(command: RtmpCommand & { kind: 'play' }): void {
@@ -314,6 +337,10 @@ export class RtmpSession {
       this.#player.stop()
       this.#player = undefined
       this.#to('idle', 'stopped playing')
+    } else if (this.#asking) {
+      this.#asking.abort()
+      this.#asking = undefined
+      this.#to('idle', 'asks no more')
     }
     this.#name = undefined
   }
@@ -370,6 +397,7 @@ export class RtmpSession {
   #leave(reason: string, end: StreamEnd, level: Severity): void {
     if (this.#state === 'closed') return
     this.#to('closed', reason, level)
+    this.#asking?.abort()
     this.#countDrops()
     this.#player?.stop()
     this.#publishing?.stream.end(end)

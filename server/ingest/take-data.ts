@@ -1,13 +1,9 @@
-import type { FlvReader } from '../formats/flv/flv-reader.ts'
 import type { RtmpMessage } from '../rtmp/messages.ts'
 import { readData } from '../rtmp/read-data.ts'
-import type { LiveStream } from '../stream/live-stream.ts'
+import type { Publishing } from './open-publish.ts'
 
 /** What a publisher's data message says goes to its stream; throws `bad-request` or `limit-exceeded`. */
-export function takeData(
-  { stream, reader }: { readonly stream: LiveStream; readonly reader: FlvReader },
-  message: RtmpMessage,
-): void {
+export function takeData({ stream, reader }: Publishing, message: RtmpMessage): void {
   const data = readData(message)
   if (data?.kind === 'timed') {
     stream.writeData({

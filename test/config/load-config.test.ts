@@ -246,6 +246,15 @@ describe('the configuration', () => {
     expect(notesOn(again).join()).toContain('hooks.0.secret: (hidden)')
   })
 
+  it('is exported without the secret and path of who decides on publishers', () => {
+    const admission = "admission: { url: 'https://example.com/T0KEN', secret: T0KEN-of-ours }"
+    const exported = JSON.stringify(exportConfig(load(admission)))
+    expect(exported).not.toContain('T0KEN')
+    const again = load(exported)
+    expect(again.admission?.timeoutSeconds).toBe(3)
+    expect(notesOn(again).join()).toContain('admission.secret: (hidden)')
+  })
+
   it('is exported without passphrases, and of pulled addresses with the server alone', () => {
     const config = load(`
 srt: { streams: [{ name: stage, port: 9000, passphrase: T0KEN-of-ours }] }

@@ -1,0 +1,18 @@
+import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
+
+/** The other end of a connection. */
+export interface Remote {
+  /** IPv4 addresses in their own form. */
+  readonly address: string
+  /** With the port. */
+  readonly text: string
+  readonly protocol: 'rtmp' | 'rtmps'
+}
+
+export function remoteOf(socket: Socket): Remote {
+  const address = (socket.remoteAddress ?? '').replace(/^::ffff:/, '')
+  const host = address.includes(':') ? `[${address}]` : address
+  const protocol = socket instanceof TLSSocket ? 'rtmps' : 'rtmp'
+  return { address, text: `${host}:${socket.remotePort}`, protocol }
+}
