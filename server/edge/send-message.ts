@@ -16,9 +16,9 @@ export async function sendMessage(
   const bodyless = exchange.method === 'HEAD' || status === 204 || status === 304
   const announced = fieldLine(headers, 'content-length')
   const size = bodySize(message)
-  // RFC 9110 §8.6: without a body here only the origin knows how long it would be.
+  // RFC 9110 §8.6: without a body here only the origin knows how long it would be; a 204 may not say anything of it.
   if (bodyless && body === null) {
-    if (announced !== undefined) fields.push('Content-Length', announced)
+    if (announced !== undefined && status !== 204) fields.push('Content-Length', announced)
   } else if (size !== undefined && status !== 204 && status !== 304)
     fields.push('Content-Length', String(size))
   const ranges = fieldLine(headers, 'accept-ranges')

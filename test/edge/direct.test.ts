@@ -106,6 +106,16 @@ test('a behavior with ttl.max 0 keeps nothing and passes ranges and conditions o
   expect(origin.requests).toHaveLength(2)
 })
 
+test('a 204 says nothing of a length, whatever its origin says (RFC 9110 §8.6)', async () => {
+  const origin = scriptedOrigin('site', () => message(204, { 'content-length': '3' }))
+  edge = await startEdge({ origins: [origin], behaviors: [{ methods: 'all' }] })
+  for (const method of ['POST', 'GET']) {
+    const answer = await edge.ask('/a', { method })
+    expect(answer.status).toBe(204)
+    expect(answer.headers).not.toHaveProperty('content-length')
+  }
+})
+
 test('early hints reach the viewer before the answer (RFC 8297)', async () => {
   const origin = scriptedOrigin('site', (request) => {
     request.onInformational?.(103, { link: '</a.css>; rel=preload; as=style' })
@@ -268,7 +278,7 @@ test('an upgrade to a store or to live is refused', async () => {
 })
 
 test('who leaves before his answer is in the log with his address', async () => {
-  const body = Buffer.alloc(64 * 1024 * 1024)
+  const body = Buffer.alloc(24 * 1024 * 1024)
   const headers = { 'cache-control': 'max-age=60', etag: '"e"' }
   const origin = scriptedOrigin('site', ({ path, signal }) =>
     path === '/whole'
