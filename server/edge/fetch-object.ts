@@ -8,7 +8,7 @@ import { ifRangeHolds } from '../http/conditionals.ts'
 import { parseHttpDate } from '../http/dates.ts'
 import { fieldLine, listMembers } from '../http/fields.ts'
 import type { Fields, OriginMessage, OriginRequest } from '../http/message.ts'
-import { formatUnsatisfiedRange, parseRangeSpecs } from '../http/range.ts'
+import { formatUnsatisfiedRange, parseContentRange, parseRangeSpecs } from '../http/range.ts'
 import type { Clock } from '../lib/clock.ts'
 import { NearcastError } from '../lib/errors.ts'
 import { mayServeOnError } from './decide.ts'
@@ -361,8 +361,12 @@ function rangeOf({ exchange, whole }: FetchTask): Fields {
   return parseRangeSpecs(value)?.length === 1 ? { range: value } : {}
 }
 
-/** RFC 9110 §13.1.5: a part that goes to its viewer as it is must be of what his If-Range names; a weak etag names no bytes. */
+/**
+ * A part that goes to its viewer as it is must say which one it is (RFC 9110 §15.3.7.1), and be of what his If-Range names (§13.1.5): a weak
+ * etag names no bytes.
+ */
 function isAskedFor(message: OriginMessage, { origin, headers }: Exchange): boolean {
+  if (!parseContentRange(fieldLine(message.headers, 'content-range'))) return false
   if (headers['if-range'] === undefined || bodyFactsOf(message, origin.ranges)) return true
   const modified = parseHttpDate(fieldLine(message.headers, 'last-modified'))
   const current = { etag: fieldLine(message.headers, 'etag'), lastModified: modified }

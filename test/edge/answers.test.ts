@@ -556,6 +556,26 @@ test('the access log has a record of each request', async () => {
   })
 })
 
+test.each([
+  ['none', {}],
+  ['one that is no range', { 'content-range': 'bytes 5-2/9' }],
+  ['parts of several', { 'content-type': 'multipart/byteranges; boundary=b' }],
+])(
+  'a part whose place is not said (%s) is no answer: the whole is asked for',
+  async (_, fields) => {
+    const origin = scriptedOrigin('site', ({ headers }) =>
+      headers['range'] === undefined
+        ? message(200, { 'cache-control': 'max-age=60' }, text('hello world'))
+        : message(206, { ...fields, etag: '"v"' }, text('wor')),
+    )
+    edge = await startEdge({ origins: [origin] })
+    const answer = await edge.ask('/a', { headers: { range: 'bytes=6-8' } })
+    expect(answer).toMatchObject({ status: 206, text: 'wor' })
+    expect(answer.headers['content-range']).toBe('bytes 6-8/11')
+    expect(origin.requests).toHaveLength(2)
+  },
+)
+
 test.each([206, 304])('an origin that answers %i unasked has failed', async (status) => {
   const origin = scriptedOrigin('site', () =>
     message(status, { 'content-range': 'bytes 0-4/99' }, status === 304 ? null : text('hello')),
