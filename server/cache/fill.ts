@@ -27,6 +27,8 @@ export class RefusedForNow extends NearcastError {}
 export interface FillOwner {
   /** Somebody reads from the fill, or is on the way. */
   reads(fill: Fill): boolean
+  /** One of those was given bytes of another fill before. */
+  continues(fill: Fill): boolean
   /** The slice at the fill's position, once readers are near enough and there is room; undefined when nobody reads any more. */
   nextSlice(fill: Fill): Promise<Slice | undefined>
   sliceFinished(slice: Slice): void
@@ -45,8 +47,8 @@ export type FillEnd =
 const RESUMES_MAX = 4
 /** …and again as often, once it gave so many. */
 const RESUMES_EARNED_BYTES = 4 * 1024 * 1024
-/** One that brought nothing is followed by another after each of these pauses: a server that restarts is back by then. */
-const PAUSES_MS: readonly number[] = [100, 400, 1600]
+/** One that brought nothing is followed by another after each of these pauses: a server that restarts is back by then, ours included. */
+const PAUSES_MS: readonly number[] = [100, 400, 1600, 3000]
 
 /** One origin request over a run of missing bytes; read while it is written. Resumes by range where it has a source. */
 export class Fill {
@@ -104,7 +106,8 @@ export class Fill {
         fruitless = gained > 0 ? 0 : fruitless + 1
         if (gained >= RESUMES_EARNED_BYTES) resumes = 0
         else if (gained > 0) resumes++
-        const given = this.position > this.start && resumes <= RESUMES_MAX
+        const begun = this.position > this.start || this.#owner.continues(this)
+        const given = begun && resumes <= RESUMES_MAX
         const failed = { kind: 'failed', error } as const
         if (!source || !given || isFinal(error)) return failed
         this.#finishSlice()

@@ -137,14 +137,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
 
   /** All `size` bytes in pieces that never change; undefined when some are not here. */
   whole(size: number): readonly Buffer[] | undefined {
-    const pieces: Buffer[] = []
-    for (let at = 0; at < size; ) {
-      const slice = this.sliceAt(at)
-      if (!slice) return undefined
-      pieces.push(slice.bytes.subarray(0, slice.filled))
-      at = slice.end
-    }
-    return pieces
+    return this.#grid.whole(size)
   }
 
   /** Takes over all its bytes, at most a slice, unless some are here or on their way. False without room for them and `more`. */
@@ -254,6 +247,12 @@ export class Generation implements Readable, SliceOwner, FillOwner {
 
   reads(fill: Fill): boolean {
     return this.#holds > 0 || this.#leadOf(fill) !== undefined
+  }
+
+  continues(fill: Fill): boolean {
+    for (const reader of this.#sources.keys())
+      if (reader.begun && leadOf([reader], fill) !== undefined) return true
+    return false
   }
 
   sliceFinished(slice: Slice): void {

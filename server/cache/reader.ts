@@ -16,13 +16,20 @@ export class Reader {
   /** Bytes it wants: from `position` to before `end`; Infinity: to the end, wherever that is. */
   position: number
   readonly end: number
+  readonly #start: number
   #slice: Slice | undefined
   #touched: Slice | undefined
 
   constructor(body: Readable, start: number, end: number) {
     this.#body = body
+    this.#start = start
     this.position = start
     this.end = end
+  }
+
+  /** It was given bytes: an error has no status for its viewer any more. */
+  get begun(): boolean {
+    return this.position > this.#start
   }
 
   get done(): boolean {

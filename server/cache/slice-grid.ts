@@ -57,6 +57,18 @@ export class SliceGrid {
     return next
   }
 
+  /** All `size` bytes in pieces that never change; undefined when some are not here. */
+  whole(size: number): readonly Buffer[] | undefined {
+    const pieces: Buffer[] = []
+    for (let at = 0; at < size; ) {
+      const slice = this.at(at)
+      if (!slice) return undefined
+      pieces.push(slice.bytes.subarray(0, slice.filled))
+      at = slice.end
+    }
+    return pieces
+  }
+
   *all(): Generator<Slice> {
     for (const pieces of this.#cells.values()) yield* pieces
   }

@@ -53,7 +53,7 @@ test('an origin that is away for a moment after its body died is asked again aft
   expect(asked.slice(1).every(({ start }) => start === 8 * KIB)).toBe(true)
 })
 
-test('an origin that stays away is asked three times more and no further', async () => {
+test('an origin that stays away is asked four times more and no further', async () => {
   const { clock, asked, source, generation } = mortal(() => down)
   const reading = (async () => {
     for await (const _ of generation.read(0, SIZE, source).chunks());
@@ -64,7 +64,7 @@ test('an origin that stays away is asked three times more and no further', async
   await clock.advance(60_000)
   await failed
 
-  expect(asked).toHaveLength(5)
+  expect(asked).toHaveLength(6)
   expect(generation.usable).toBe(true)
   expect(generation.holds(0, 8 * KIB)).toBe(true)
 })
@@ -112,4 +112,40 @@ test('a first question that fails is an error at once', async () => {
 
   expect(clock.pending).toBe(0)
   reader.close()
+})
+
+test('who is in the midst of a body is not cut because the next part of it is first asked for while the origin is away', async () => {
+  const clock = new FakeClock()
+  const asked: { readonly start: number; readonly at: number }[] = []
+  let away = false
+  const source: Source = {
+    clock,
+    async open(start, end) {
+      asked.push({ start, at: clock.now() })
+      if (away) throw down
+      async function* body() {
+        yield Buffer.alloc(end - start, 1)
+      }
+      return { start, body: body() }
+    },
+  }
+  const cache = new Cache({ memoryBytes: 1024 * KIB, sliceBytes: 64 * KIB })
+  const generation = cache.sharedGeneration('o', { etag: 'a', size: 2 * SIZE, rangeable: true })
+  for await (const _ of generation.read(0, SIZE, source).chunks());
+  const began = clock.now()
+  away = true
+  let length = 0
+  const reading = (async () => {
+    for await (const chunk of generation.read(0, 2 * SIZE, source).chunks()) length += chunk.length
+  })()
+  await settle()
+  expect(length).toBe(SIZE)
+
+  await clock.advance(400)
+  away = false
+  await clock.advance(5000)
+  await reading
+
+  expect(length).toBe(2 * SIZE)
+  expect(asked.slice(1)).toEqual([0, 100, 500].map((after) => ({ start: SIZE, at: began + after })))
 })
