@@ -264,20 +264,23 @@ class Answer {
   ): Promise<boolean> {
     const { signal } = this.#request
     signal.throwIfAborted()
-    // A window that was replaced (a new start, a replica filled anew) releases its waiters, and they ask the new one.
-    using wait = window.wait(what, () => ready(window))
+    if (ready(window)) return true
     let late = false
-    let wake = () => {}
-    const woken = new Promise<void>((resolve) => {
-      wake = resolve
+    await new Promise<void>((wake) => {
+      const leave = () => {
+        seat[Symbol.dispose]()
+        deadline[Symbol.dispose]()
+        signal.removeEventListener('abort', leave)
+        wake()
+      }
+      // A window that was replaced (a new start, a replica filled anew) releases its waiters, and they ask the new one.
+      const seat = window.wait(what, () => ready(window), leave)
+      const deadline = this.#deps.clock.after(ms, () => {
+        late = true
+        leave()
+      })
+      signal.addEventListener('abort', leave, { once: true })
     })
-    using _deadline = this.#deps.clock.after(ms, () => {
-      late = true
-      wake()
-    })
-    signal.addEventListener('abort', wake, { once: true })
-    await Promise.race([wait.promise, woken])
-    signal.removeEventListener('abort', wake)
     signal.throwIfAborted()
     return !late && ready(window)
   }

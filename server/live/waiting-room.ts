@@ -19,18 +19,17 @@ export class WaitingRoom {
     return this.#groups.size
   }
 
-  /** Resolves when `ready` holds. `what` names it: under one name every `ready` must say the same. */
-  wait(what: string, ready: () => boolean): { readonly promise: Promise<void> } & Disposable {
-    if (ready()) return { promise: Promise.resolve(), [Symbol.dispose]: () => {} }
-    let resolve = () => {}
-    const promise = new Promise<void>((done) => {
-      resolve = done
-    })
+  /**
+   * Calls `wake` once, later, when `ready` holds or all are released; until then the disposable takes it back. `what` names it:
+   * under one name every `ready` must say the same. A callback, because thousands wait for each part: a promise of each, and what
+   * waits on it, are more to collect than the answer.
+   */
+  wait(what: string, ready: () => boolean, wake: () => void): Disposable {
     const group = this.#groups.get(what) ?? { ready, waiters: new Set() }
     this.#groups.set(what, group)
-    group.waiters.add(resolve)
+    group.waiters.add(wake)
     this.#size++
-    return { promise, [Symbol.dispose]: () => this.#leave(what, group, resolve) }
+    return { [Symbol.dispose]: () => this.#leave(what, group, wake) }
   }
 
   /** Something changed: those whose wait is over go. */
@@ -46,21 +45,21 @@ export class WaitingRoom {
   #release(what: string, group: Group): void {
     this.#groups.delete(what)
     this.#size -= group.waiters.size
-    resolveInTurns([...group.waiters])
+    wakeInTurns([...group.waiters])
     group.waiters.clear()
   }
 
-  #leave(what: string, group: Group, resolve: () => void): void {
-    if (!group.waiters.delete(resolve)) return
+  #leave(what: string, group: Group, wake: () => void): void {
+    if (!group.waiters.delete(wake)) return
     this.#size--
     if (group.waiters.size === 0) this.#groups.delete(what)
   }
 }
 
 /** So many answers are begun in one turn of the event loop: thousands of them would keep everything else waiting. */
-const AT_ONCE = 256
+const AT_ONCE = 128
 
-function resolveInTurns(waiters: readonly (() => void)[], from = 0): void {
-  for (const resolve of waiters.slice(from, from + AT_ONCE)) resolve()
-  if (from + AT_ONCE < waiters.length) setImmediate(() => resolveInTurns(waiters, from + AT_ONCE))
+function wakeInTurns(waiters: readonly (() => void)[], from = 0): void {
+  for (const wake of waiters.slice(from, from + AT_ONCE)) wake()
+  if (from + AT_ONCE < waiters.length) setImmediate(() => wakeInTurns(waiters, from + AT_ONCE))
 }

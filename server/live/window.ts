@@ -120,9 +120,9 @@ export class LiveWindow {
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) }
   }
 
-  /** Resolves when `ready` holds, which is the same for all of one `what`; the caller races it with its deadline and disposes. */
-  wait(what: string, ready: () => boolean): { readonly promise: Promise<void> } & Disposable {
-    return this.#waiting.wait(what, ready)
+  /** Calls `wake` once when `ready` holds, which is the same for all of one `what`; the caller has a deadline of its own and disposes. */
+  wait(what: string, ready: () => boolean, wake: () => void): Disposable {
+    return this.#waiting.wait(what, ready, wake)
   }
 
   /** Wakes everybody: this window is replaced or dropped, and they find out by themselves. */
