@@ -2,7 +2,7 @@ import { NearcastError, hasCode } from '../lib/errors.ts'
 import { type Deferred, deferred } from '../lib/deferred.ts'
 import { Fill, type FillEnd, type FillOwner, type Run, type Source } from './fill.ts'
 import { leadOf, type Readable, Reader } from './reader.ts'
-import { nextBoundary, runToFetch } from './run-to-fetch.ts'
+import { coveringFill, nextBoundary, runToFetch } from './run-to-fetch.ts'
 import type { Evictable, Shortage } from './sieve.ts'
 import { SLICE_OVERHEAD_BYTES, Slice, type SliceOwner } from './slice.ts'
 import { SliceGrid } from './slice-grid.ts'
@@ -187,8 +187,8 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     this.#start(new Fill(this, run.start, limit, probation, controller), run, source)
   }
 
-  /** Its bytes are not the origin's any more, or can't be had whole: waiting readers fail, nobody new begins. */
-  close(error: Error): void {
+  /** Its bytes can't be had whole: waiting readers fail, nobody new begins. */
+  #close(error: Error): void {
     if (this.#closed) return
     this.#closed = error
     for (const fill of this.#fills) fill.stop()
@@ -203,8 +203,8 @@ export class Generation implements Readable, SliceOwner, FillOwner {
 
   wait(reader: Reader): Promise<void> {
     if (this.sliceAt(reader.position) || reader.done) return Promise.resolve()
-    if (this.#closed) return Promise.reject(this.#closed)
-    const fill = this.#covering(reader.position) ?? this.#fetch(reader)
+    const fill = this.#covering(reader.position) ?? (this.#closed ? undefined : this.#fetch(reader))
+    if (!fill && this.#closed) return Promise.reject(this.#closed)
     if (!fill) {
       const at = `byte ${reader.position} was given up and cannot be fetched again`
       return Promise.reject(new NearcastError('origin-failed', at))
@@ -230,7 +230,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     const { sliceBytes } = this.#room
     for (;;) {
       if (fill.stopped) return undefined
-      const lead = this.#leadOf(fill)
+      const lead = leadOf(this.#sources.keys(), fill)
       if (lead === undefined && this.#holds === 0) return undefined
       const ahead = fill.position - (lead ?? fill.start)
       if (ahead >= AHEAD_SLICES * sliceBytes) {
@@ -246,7 +246,7 @@ export class Generation implements Readable, SliceOwner, FillOwner {
   }
 
   reads(fill: Fill): boolean {
-    return this.#holds > 0 || this.#leadOf(fill) !== undefined
+    return this.#holds > 0 || leadOf(this.#sources.keys(), fill) !== undefined
   }
 
   continues(fill: Fill): boolean {
@@ -306,14 +306,11 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     return slice
   }
 
-  /** The fill that will soon bring the byte at `position`. */
+  /** The fill that will soon bring the byte at `position`, or at all where it cannot be asked for. */
   #covering(position: number): Fill | undefined {
-    const near = this.#room.sliceBytes / NEAR_PART_OF_SLICE
-    for (const fill of this.#fills) {
-      if (fill.stopped || position < fill.position || position >= fill.limit) continue
-      if (!this.rangeable || position - fill.position <= near) return fill
-    }
-    return undefined
+    const waits = !this.rangeable || this.#closed !== undefined
+    const near = waits ? Number.POSITIVE_INFINITY : this.#room.sliceBytes / NEAR_PART_OF_SLICE
+    return coveringFill(this.#fills, position, near)
   }
 
   #fetch(reader: Reader): Fill | undefined {
@@ -350,19 +347,23 @@ export class Generation implements Readable, SliceOwner, FillOwner {
     else this.#waiters.wakeFrom(fill, 0)
     const partial = end.kind === 'stopped' || end.kind === 'failed'
     if (partial && !this.rangeable)
-      this.close(new NearcastError('origin-failed', 'the body was not received whole'))
+      this.#close(new NearcastError('origin-failed', 'the body was not received whole'))
     else if (this.#size !== undefined && this.holds(0, this.#size)) this.#room.filled(this)
     this.#sweep()
   }
 
   #failed(fill: Fill, cause: unknown): void {
     const error = cause instanceof Error ? cause : new NearcastError('origin-failed', String(cause))
-    if (hasCode(error, 'object-changed')) this.close(error)
+    if (hasCode(error, 'object-changed')) this.#outdate(fill, error)
     this.#waiters.fail(error, fill)
   }
 
-  #leadOf(fill: Fill): number | undefined {
-    return leadOf(this.#sources.keys(), fill)
+  /** The origin has other bytes by now. What it began to give before is right still, up to where `fill` should have taken over, and behind. */
+  #outdate(fill: Fill, error: Error): void {
+    this.#closed ??= error
+    for (const other of this.#fills)
+      if (other.limit === fill.start && fill.position === fill.start) other.limit = fill.limit
+    this.moved()
   }
 
   /**

@@ -33,3 +33,16 @@ export function nextBoundary(grid: SliceGrid, fills: ReadonlySet<Fill>, position
       boundary = fill.position
   return boundary
 }
+
+/** The fill on its way to the byte at `position` that is no more than `near` bytes before it. */
+export function coveringFill(
+  fills: Iterable<Fill>,
+  position: number,
+  near: number,
+): Fill | undefined {
+  for (const fill of fills) {
+    if (fill.stopped || position < fill.position || position >= fill.limit) continue
+    if (position - fill.position <= near) return fill
+  }
+  return undefined
+}

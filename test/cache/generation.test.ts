@@ -64,6 +64,30 @@ test('a fill runs four slices ahead of its fastest reader and no further', async
   reader.close()
 })
 
+test('a body that was on its way goes on for its readers when the origin says that it has another one by now', async () => {
+  const size = 64 * KIB
+  const cache = new Cache({ memoryBytes: 1024 * KIB, sliceBytes: 4 * KIB })
+  const { source } = fastSource(size)
+  const changed = new NearcastError('object-changed', 'it has other bytes')
+  const generation = shared(cache, size)
+  const first = generation.read(0, size, source)
+  await first.ready()
+  const later: Source = { open: () => Promise.reject(changed) }
+  const far = generation.read(48 * KIB, size, later)
+  await expect(far.ready()).rejects.toBe(changed)
+  far.close()
+  expect([generation.usable, generation.outdated]).toEqual([false, true])
+  expect(shared(cache, size)).not.toBe(generation)
+
+  let length = 0
+  for await (const chunk of first.chunks()) length += chunk.length
+
+  expect(length).toBe(size)
+  expect(source.asked).toEqual([[0, size]])
+  await settle()
+  expect(generation.empty).toBe(true)
+})
+
 test('the fastest reader sets the pace; a slow one changes nothing for it', async () => {
   const cache = new Cache({ memoryBytes: 64 * KIB, sliceBytes: 4 * KIB })
   const { source, size } = fastSource(512 * KIB)
