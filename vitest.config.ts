@@ -8,6 +8,8 @@ export default defineConfig({
     setupFiles: ['test/support/fuzz-seed.ts'],
     pool: 'threads',
     isolate: false,
+    // Many tests wait for real time with ffmpeg or a browser: on two cores, one file at a time leaves half of them idle.
+    maxWorkers: '100%',
     // Whole servers, ffmpeg and Chromium on two busy cores.
     testTimeout: 30_000,
     hookTimeout: 60_000,

@@ -191,10 +191,10 @@ describe('HTTP-FLV', () => {
         body: null,
         signal,
       })
-    const stop = new AbortController()
-    for (let i = 0; i < 128; i++) await watch(stop.signal)
-    expect(await watch(stop.signal)).toMatchObject({ status: 503 })
-    stop.abort()
+    const viewers = Array.from({ length: 128 }, () => new AbortController())
+    for (const { signal } of viewers) await watch(signal)
+    expect(await watch(new AbortController().signal)).toMatchObject({ status: 503 })
+    for (const viewer of viewers) viewer.abort()
     expect(await watch(new AbortController().signal)).toMatchObject({ status: 200 })
     expect(asked).toBe(129)
     replicas.close()
