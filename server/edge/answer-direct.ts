@@ -26,9 +26,9 @@ export async function answerDirect(
   const fetch = live
     ? liveRequest(exchange, options)
     : originFetch(exchange, {
-        ...options,
         body: viewer.body(),
         onInformational: (status, headers) => viewer.inform(status, headers),
+        ...options,
       })
   const message = await askOrigin(fetch)
   const { status } = message
@@ -44,7 +44,7 @@ export function liveRequest(
   options: Pick<OriginRequest, 'method' | 'signal' | 'minChange'>,
 ): { readonly exchange: Exchange; readonly request: OriginRequest } {
   const { originPath: path, originQuery: query, headers } = exchange
-  return { exchange, request: { ...options, path, query, headers, body: null } }
+  return { exchange, request: { path, query, headers, body: null, ...options } }
 }
 
 /** RFC 9111 §4.4: the request's own path, and those of Location and Content-Location on the same host. */

@@ -165,10 +165,9 @@ async function sendDirect(
   const complete = answer !== undefined && sent === answer.length && !socket.destroyed
   const seconds = (deps.monotonic() - began) / 1000
   const status = answer?.status ?? 0
-  deps.done({
-    ...recordOf(deps, { status, request: asked.request }, id, seconds, sent, complete),
-    result: status === 0 || status >= 400 ? 'Error' : 'Miss',
-  })
+  const result = status === 0 || status >= 400 ? 'Error' : 'Miss'
+  const said = { status, result, request: asked.request } as const
+  deps.done(recordOf(deps, said, id, seconds, sent, complete))
   if (!socket.destroyed) socket.setTimeout(deps.keepAliveMs)
   return socket.writableLength === 0
 }
@@ -271,8 +270,11 @@ function recordOf(
   deps: LineDeps,
   {
     status,
+    result = 'Hit',
     request: { target, headers },
-  }: Pick<AccessRecord, 'status'> & Pick<FastAnswer, 'request'>,
+  }: Pick<AccessRecord, 'status'> &
+    Partial<Pick<AccessRecord, 'result'>> &
+    Pick<FastAnswer, 'request'>,
   requestId: string,
   seconds: number,
   bytes: number,
@@ -289,7 +291,7 @@ function recordOf(
     status,
     bytes,
     seconds,
-    result: 'Hit',
+    result,
     complete,
     referer: text(headers['referer']),
     userAgent: text(headers['user-agent']),
