@@ -164,7 +164,7 @@ export class Cache implements Room {
   sharedGeneration(id: string, options: Omit<GenerationOptions, 'id'>): Generation {
     const present = this.#generations.get(id)
     if (present?.usable && present.size === options.size) return present
-    const generation = new Generation(this, { ...options, id })
+    const generation = new Generation(this, { id, ...options })
     this.#generations.set(id, generation)
     return generation
   }
@@ -177,7 +177,7 @@ export class Cache implements Room {
 
   /** A generation of one object's own. */
   ownGeneration(options: Omit<GenerationOptions, 'id'>): Generation {
-    return new Generation(this, { ...options, id: undefined })
+    return new Generation(this, { id: undefined, ...options })
   }
 
   admit(cost: number, urgent: boolean): boolean {

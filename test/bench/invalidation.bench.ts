@@ -176,7 +176,8 @@ function lookupRows(cache: Cache, log: InvalidationIndex): readonly Row[] {
 }
 
 async function dryRunRows(cache: Cache, log: InvalidationIndex): Promise<readonly Row[]> {
-  const changes = () => ({ epoch: EPOCH, log, local: new InvalidationIndex() })
+  const local = new InvalidationIndex()
+  const changes = () => ({ epoch: EPOCH, log, local })
   let longest = 0
   let last = systemClock.monotonic()
   let over = false
