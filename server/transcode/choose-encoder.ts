@@ -25,7 +25,8 @@ const HARDWARE: readonly (readonly [name: string, devices: readonly string[]])[]
 const OTHERS = ['libopenh264', 'h264_amf', 'h264_mf', 'h264_v4l2m2m']
 
 const TRIAL = { width: 640, height: 360, bitsPerSecond: 1_000_000, level: 30, pictures: 30 }
-const TRIAL_SECONDS = 10
+/** Ends what hangs. A niced second of pictures took longer than 10 s where others had the cores, and no ladder was made from then on. */
+const TRIAL_SECONDS = 60
 
 /** Which encoders work here: being listed says little, so each encodes a second of pictures. */
 export async function chooseEncoder(options: FfmpegOptions): Promise<EncoderChoice> {

@@ -8,7 +8,7 @@ import { type FfmpegRun, publishPicture } from '../support/publish-picture.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 import { writeFakeFfmpeg } from '../transcode/ladder-fixture.ts'
 
-const PATIENT = { timeout: 25_000, interval: 50 }
+const PATIENT = { timeout: 100_000, interval: 50 }
 const CONFIG = 'live: { ladder: [{ height: 120 }, { height: 90, bitsPerSecond: 150000 }] }\n'
 let folder: string
 let server: TestServer
@@ -82,18 +82,19 @@ it('cuts its rungs where the source is cut', async () => {
 })
 
 it('shows the operator how the rungs are doing', async () => {
-  const { body } = await server.api('GET', '/streams/main')
-  expect(body).toMatchObject({
+  const told = async () => (await server.api('GET', '/streams/main')).body
+  await expect.poll(told, PATIENT).toMatchObject({
     ladder: { state: 'on', encoder: 'libx264', rungs: [{ id: 'v120' }, { id: 'v90' }] },
   })
 })
 
 it('leaves no encoder behind when it is killed', async () => {
-  const pids = (await readFile(join(folder, 'pids'), 'utf8')).trim().split('\n').map(Number)
-  const encoder = pids.at(-1) ?? 0
-  expect(process.kill(encoder, 0)).toBe(true)
+  const running = async () =>
+    (await readFile(join(folder, 'pids'), 'utf8')).trim().split('\n').map(Number).filter(isAlive)
+  // On a busy machine one may have just made room for the next one.
+  await expect.poll(running, PATIENT).not.toEqual([])
   process.kill(server.pid, 'SIGKILL')
-  await expect.poll(() => isAlive(encoder), PATIENT).toBe(false)
+  await expect.poll(running, PATIENT).toEqual([])
 })
 
 function isAlive(pid: number): boolean {
