@@ -11,7 +11,9 @@ export default defineConfig({
     // Many tests wait for real time with ffmpeg or a browser: on two cores, one file at a time leaves half of them idle.
     maxWorkers: '100%',
     // Whole servers, ffmpeg and Chromium on two busy cores.
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Bounds on hanging, never on speed: a busy machine starts a process twenty times slower.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    expect: { poll: { timeout: 60_000, interval: 20 } },
   },
 })

@@ -2,6 +2,7 @@ import type { Route } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { closeBrowserAfterAll, openPage } from '../support/browser.ts'
 import { startServer, type TestServer } from '../support/server.ts'
+import { PATIENT } from '../support/patience.ts'
 
 let server: TestServer
 closeBrowserAfterAll()
@@ -38,7 +39,7 @@ describe('the console', () => {
     await page.route('**/overview', (route) => void held.push(route), { times: 2 })
     await page.getByLabel('Token').fill(server.ready.adminToken)
     await page.getByRole('button', { name: 'Sign in' }).dblclick()
-    await vi.waitUntil(() => held.length === 2)
+    await vi.waitUntil(() => held.length === 2, PATIENT)
     for (const route of held) await route.continue()
     await page.getByRole('cell', { name: 'main' }).first().waitFor()
     expect(await page.getByRole('button', { name: 'New key' }).count()).toBe(1)

@@ -14,7 +14,7 @@ import { systemRandom } from '../../server/lib/random.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 const SECRET = 'a-secret-of-the-receiver'
-const WAIT = { timeout: 10_000 }
+const WAIT = { timeout: 60_000 }
 
 interface Post {
   readonly path: string

@@ -33,7 +33,7 @@ it.each([['0'], ['2']])('an edge with %s workers says what it has applied', asyn
   await using _ = await startEdge(workers)
   const id = await invalidated()
   await expect
-    .poll(async () => (await origin.api('GET', `/invalidations/${id}`)).body, { timeout: 5000 })
+    .poll(async () => (await origin.api('GET', `/invalidations/${id}`)).body, { timeout: 60_000 })
     .toMatchObject({
       status: 'completed',
       edges: [

@@ -35,7 +35,7 @@ async function follow({ http }: TestServer): Promise<Followed> {
   const url = `${http}/live/main/index.m3u8`
   // Until it is known how far apart key frames are.
   await vi.waitFor(async () => expect(await (await fetch(url)).text()).toContain('video-t1.m3u8'), {
-    timeout: 25_000,
+    timeout: 60_000,
     interval: 250,
   })
   return followStream({ url, parts: PARTS, tier: 'origin' })
@@ -52,5 +52,5 @@ describe('a strict low-latency client (rfc8216bis-22)', () => {
       expect(one.hints).toBeGreaterThan(PARTS)
       expect(one.reports).toBeGreaterThan(5)
     }
-  }, 90_000)
+  })
 })

@@ -6,7 +6,7 @@ import { type ReadMedia, readPlaylist } from '../../server/formats/m3u8/read-pla
 import { publishPicture } from '../support/publish-picture.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 
-const PATIENCE = { timeout: 20_000, interval: 200 }
+const PATIENCE = { timeout: 60_000, interval: 200 }
 
 /** The rewind playlist of the picture; undefined while there is none. */
 async function rewindOf(server: TestServer): Promise<ReadMedia | undefined> {
@@ -59,4 +59,4 @@ test('after kill -9 a start has the closed segments of before, byte for byte, an
     await second.stop()
     await rm(data, { recursive: true, force: true })
   }
-}, 60_000)
+})

@@ -117,7 +117,7 @@ it('forgets an invalidated path here and in the second process', async () => {
         await there.arrayBuffer()
         return there.headers.get('cache-status')
       },
-      { timeout: 5000 },
+      { timeout: 60_000 },
     )
     .not.toContain('hit')
 })
@@ -175,7 +175,7 @@ async function untilMoving(page: Page, from = 0): Promise<void> {
       }
     },
     from,
-    { timeout: 20_000 },
+    { timeout: 60_000 },
   )
 }
 

@@ -130,7 +130,7 @@ describe('two workers on one port', () => {
       return Number(/^nearcast_edge_requests_total (\d+)$/m.exec(text)?.[1])
     }
     await askAll(`${server.http}/media/old.txt`, 20)
-    await vi.waitFor(async () => expect(await requests()).toBe(asked), { timeout: 8000 })
+    await vi.waitFor(async () => expect(await requests()).toBe(asked), { timeout: 60_000 })
     const { body } = await server.api('GET', '/cache')
     expect(body).toMatchObject({ traffic: { requests: asked } })
     expect((body as { bytes: number }).bytes).toBeGreaterThan(FILM.length)
@@ -150,7 +150,7 @@ describe('two workers on one port', () => {
         expect(answer.status).toBe(200)
         return answer.text()
       },
-      { timeout: 15_000 },
+      { timeout: 60_000 },
     )
     const file = /^video-\S+$/m.exec(master)?.[0] ?? ''
     const read = async (query = '') => {
@@ -176,7 +176,7 @@ describe('two workers on one port', () => {
         expect(JSON.stringify(body)).toMatch(/"viewers":[1-9]/)
         return body
       },
-      { timeout: 8000 },
+      { timeout: 60_000 },
     )
     expect(JSON.stringify(streams)).toContain('"name":"main"')
   })
@@ -202,7 +202,7 @@ describe('two workers on one port', () => {
     }
     await vi.waitFor(
       async () => expect(await serving()).toEqual({ wanted: 2, serving: 2, restarts: 1 }),
-      { timeout: 8000 },
+      { timeout: 60_000 },
     )
     const now = workersOf(server.pid)
     expect(now).toContain(other?.pid)
@@ -215,7 +215,7 @@ describe('two workers on one port', () => {
     for (const pid of workersOf(server.pid)) process.kill(pid, 'SIGKILL')
     await vi.waitFor(
       async () => expect(await serving()).toMatchObject({ wanted: 2, serving: 2, restarts: 3 }),
-      { timeout: 8000 },
+      { timeout: 60_000 },
     )
     expect((await askAll(`${server.http}/media/old.txt`, 4))[0]?.text).toBe('new')
   })

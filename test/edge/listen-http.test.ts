@@ -4,6 +4,7 @@ import { expect, test, vi } from 'vitest'
 import { listenHttp } from '../../server/edge/listen-http.ts'
 import { systemClock } from '../../server/lib/clock.ts'
 import { askServer } from '../support/edge-fixture.ts'
+import { PATIENT } from '../support/patience.ts'
 
 const listen = (host: string, port = 0) =>
   listenHttp({
@@ -61,10 +62,10 @@ test('a viewer who asks again and again does not hold up the end', async () => {
     answers += bytes.toString()
   })
   socket.write(GET)
-  await vi.waitFor(() => expect(held).toHaveLength(1))
+  await vi.waitFor(() => expect(held).toHaveLength(1), PATIENT)
   const closed = listener.close(60_000)
   held[0]?.()
-  await vi.waitFor(() => expect(held).toHaveLength(2))
+  await vi.waitFor(() => expect(held).toHaveLength(2), PATIENT)
   const gone = once(socket, 'close')
   held[1]?.()
   await Promise.all([closed, gone])

@@ -12,6 +12,7 @@ import {
   text,
 } from '../support/edge-fixture.ts'
 import { FakeClock } from '../support/fake-clock.ts'
+import { PATIENT } from '../support/patience.ts'
 
 // What one viewer asks for changes nothing for the others.
 
@@ -38,7 +39,7 @@ test('a range outside the object is its viewer’s 416; who waits for the same o
   })
   edge = await startEdge({ origins: [origin] })
   const outside = edge.ask('/a', { headers: { range: 'bytes=99-' } })
-  await vi.waitUntil(() => origin.requests.length === 1)
+  await vi.waitUntil(() => origin.requests.length === 1, PATIENT)
   const whole = [edge.ask('/a'), edge.ask('/a')]
   await turns()
   gate.resolve()
@@ -60,7 +61,7 @@ test('a part that is for one viewer only does not set the others apart', async (
   edge = await startEdge({ origins: [origin] })
   expect((await edge.ask('/a', { headers: { range: 'bytes=0-1' } })).text).toBe('he')
   const both = [edge.ask('/a'), edge.ask('/a')]
-  await vi.waitUntil(() => origin.requests.length >= 2)
+  await vi.waitUntil(() => origin.requests.length >= 2, PATIENT)
   await turns()
   gate.resolve()
   await Promise.all(both)

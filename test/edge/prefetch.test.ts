@@ -8,6 +8,7 @@ import {
   startEdge,
   text,
 } from '../support/edge-fixture.ts'
+import { PATIENT } from '../support/patience.ts'
 
 let edge: EdgeFixture
 /** A plain request, such as is answered from its bytes. */
@@ -38,9 +39,9 @@ test('the third segment of a playlist is there before it is asked for, and then 
   await edge.ask('/f/s0.ts')
   expect(asked()).toEqual(['/f/main.m3u8', '/f/s0.ts'])
   await edge.ask('/f/s1.ts')
-  await vi.waitUntil(() => asked().includes('/f/s2.ts'))
+  await vi.waitUntil(() => asked().includes('/f/s2.ts'), PATIENT)
   expect((await edge.ask('/f/s2.ts')).headers['x-cache']).toBe('Hit from nearcast')
-  await vi.waitUntil(() => asked().includes('/f/s3.ts'))
+  await vi.waitUntil(() => asked().includes('/f/s3.ts'), PATIENT)
   expect(asked().filter((path) => path === '/f/s2.ts')).toHaveLength(1)
 })
 
@@ -67,7 +68,7 @@ test('a segment that fails, or lies on another host, is nobody’s error', async
   })
   edge = await startEdge({ origins: [origin] })
   for (const path of ['main.m3u8', 's0.ts', 's1.ts']) await edge.ask(`/f/${path}`)
-  await vi.waitUntil(() => origin.requests.some(({ path }) => path === '/f/s2.ts'))
+  await vi.waitUntil(() => origin.requests.some(({ path }) => path === '/f/s2.ts'), PATIENT)
   expect((await edge.ask('/f/s5.ts')).status).toBe(200)
 })
 
@@ -90,7 +91,7 @@ test('a playlist that grows brings the segment after the last one watched', asyn
   count = 4
   await edge.clock.advance(2000)
   await edge.ask('/f/main.m3u8')
-  await vi.waitUntil(() => origin.requests.some(({ path }) => path === '/f/s3.ts'))
+  await vi.waitUntil(() => origin.requests.some(({ path }) => path === '/f/s3.ts'), PATIENT)
 })
 
 test('text that is no playlist is left alone', async () => {
@@ -117,7 +118,7 @@ test('a playlist that is served again and again is followed still', async () => 
   edge = await startEdge({ origins: [origin] })
   for (const name of ['main.m3u8', 's0.ts', 'main.m3u8', 's1.ts', 'main.m3u8'])
     await edge.ask(`/f/${name}`)
-  await vi.waitUntil(() => origin.requests.some(({ path }) => path === '/f/s2.ts'))
+  await vi.waitUntil(() => origin.requests.some(({ path }) => path === '/f/s2.ts'), PATIENT)
 })
 
 test('a segment that is for one viewer alone still reaches him when it would be fetched ahead', async () => {
@@ -131,7 +132,7 @@ test('a segment that is for one viewer alone still reaches him when it would be 
   })
   edge = await startEdge({ origins: [origin] })
   const alone = edge.ask('/f/s2.ts')
-  await vi.waitUntil(() => origin.requests.length === 1)
+  await vi.waitUntil(() => origin.requests.length === 1, PATIENT)
   for (const path of ['main.m3u8', 's0.ts', 's1.ts']) await edge.ask(`/f/${path}`)
   gate.resolve()
 
@@ -161,9 +162,9 @@ test('a segment that does not come to its end is given up, and others are fetche
   })
   edge = await startEdge({ origins: [origin] })
   for (const path of ['main.m3u8', 's0.ts', 's1.ts']) await edge.ask(`/f/${path}`)
-  await vi.waitUntil(() => origin.requests.length === 4)
+  await vi.waitUntil(() => origin.requests.length === 4, PATIENT)
   await edge.clock.advance(60_000)
-  await vi.waitUntil(() => origin.requests[3]?.signal.aborted === true)
+  await vi.waitUntil(() => origin.requests[3]?.signal.aborted === true, PATIENT)
 })
 
 test('a body that is fetched anew in the background and has no end is given up', async () => {
@@ -176,9 +177,9 @@ test('a body that is fetched anew in the background and has no end is given up',
   await edge.ask('/page')
   await edge.clock.advance(2000)
   expect((await edge.ask('/page')).text).toBe('first')
-  await vi.waitUntil(() => origin.requests.length === 2)
+  await vi.waitUntil(() => origin.requests.length === 2, PATIENT)
   await edge.clock.advance(600_000)
-  await vi.waitUntil(() => origin.requests[1]?.signal.aborted === true)
+  await vi.waitUntil(() => origin.requests[1]?.signal.aborted === true, PATIENT)
 })
 
 test('segments that are hits on a connection of their own bring the next one, too', async () => {
@@ -189,5 +190,5 @@ test('segments that are hits on a connection of their own bring the next one, to
   expect(asked()).not.toContain('/f/s2.ts')
   for (const name of ['s0.ts', 's1.ts'])
     expect((await edge.ask(`/f/${name}`, KEPT_ALIVE)).headers['x-cache']).toBe('Hit from nearcast')
-  await vi.waitUntil(() => asked().includes('/f/s2.ts'))
+  await vi.waitUntil(() => asked().includes('/f/s2.ts'), PATIENT)
 })

@@ -14,6 +14,7 @@ import { systemRandom } from '../../server/lib/random.ts'
 import { openOrigins } from '../../server/main-origins.ts'
 import { openRemoteSources } from '../../server/main-sources.ts'
 import { startOriginFace } from '../../server/origin/origin-face.ts'
+import { PATIENT } from '../support/patience.ts'
 
 const { signal } = new AbortController()
 let folder: string
@@ -111,19 +112,19 @@ describe('an edge', () => {
       },
     )
     const ids = () => sources.state().distributions.map(({ id }) => id)
-    await vi.waitFor(() => expect(ids()).toEqual(['a', 'b']))
+    await vi.waitFor(() => expect(ids()).toEqual(['a', 'b']), PATIENT)
     const { epoch } = changes.position
     expect(sources.waysPosition?.()).toBe(`${epoch}:1`)
     await changes.append({ kind: 'invalidation', id: 'i', distribution: '*', paths: ['/a'] })
-    await vi.waitFor(() => expect(sources.state().seq).toBe(2))
+    await vi.waitFor(() => expect(sources.state().seq).toBe(2), PATIENT)
     expect(sources.waysPosition?.()).toBe(`${epoch}:1`)
     await before.close()
     configured = [distribution('c')]
     failures = 1
     const after = await startFace(before.port)
-    await vi.waitFor(() => expect(ids()).toEqual(['c', 'b']), { timeout: 5000 })
+    await vi.waitFor(() => expect(ids()).toEqual(['c', 'b']), { timeout: 60_000 })
     await changes.append({ kind: 'distribution', distribution: distribution('d'), removed: false })
-    await vi.waitFor(() => expect(ids()).toEqual(['c', 'b', 'd']), { timeout: 5000 })
+    await vi.waitFor(() => expect(ids()).toEqual(['c', 'b', 'd']), { timeout: 60_000 })
     expect(sources.waysPosition?.()).toBe(`${epoch}:3`)
     await sources.close()
     await after.close()

@@ -136,7 +136,7 @@ describe.each(PAIRS)('Enhanced RTMP with %s and %s', (video, audio, codecs) => {
     expect(heard.codec).toBe(audio)
     // The first picture decides where sound begins and ends.
     expect(heard.frames).toBeGreaterThan(sound.frames.length - 8)
-  }, 60_000)
+  })
 })
 
 /** Reads what a player gets as a player does. */
@@ -222,7 +222,7 @@ test('colours that only the metadata of a publisher says are in the init section
     expect(init.includes('clli')).toBe(true)
   }
   expect(transfers).toEqual(['00090012000900', '00090010000900'])
-}, 60_000)
+})
 
 test('data messages of a publisher are date ranges at their time, whatever their names; metadata and rubbish are none', async () => {
   const live = await start()
@@ -253,7 +253,7 @@ test('data messages of a publisher are date ranges at their time, whatever their
   expect(cue?.atMs).toBeLessThan(1500 + 5)
   expect((other?.atMs ?? 0) - (cue?.atMs ?? 0)).toBe(100)
   expect(endList).toBe(true)
-}, 60_000)
+})
 
 test('several pictures and sounds are renditions of one stream; RTMP players get the first of each', async () => {
   const [large, small, first, second] = await Promise.all([
@@ -283,7 +283,7 @@ test('several pictures and sounds are renditions of one stream; RTMP players get
   expect(await decode(await live.download('video2'))).toMatchObject({ codec: 'h264', frames: 49 })
   expect(await decode(await live.download('audio'))).toMatchObject({ codec: 'aac' })
   expect(await decode(await live.download('audio2'))).toMatchObject({ codec: 'opus' })
-}, 60_000)
+})
 
 test('another codec in mid-stream begins behind a discontinuity with an init section of its own', async () => {
   const [before, after] = await Promise.all([makeVideo('avc'), makeVideo('av1')])
@@ -296,7 +296,7 @@ test('another codec in mid-stream begins behind a discontinuity with an init sec
   const playlist = readMedia(await live.get('video-t12.m3u8'))
   expect(playlist.segments.filter(({ discontinuity }) => discontinuity)).toHaveLength(1)
   expect(new Set(playlist.segments.flatMap(({ map }) => map ?? [])).size).toBe(2)
-}, 60_000)
+})
 
 test('connect is answered with what is taken, whether the client asks or not', async () => {
   const server = await startTestListener()

@@ -62,19 +62,19 @@ describe('ffmpeg', () => {
     expect(times.toSorted((a, b) => a - b)).toEqual(times)
     expect(times.at(-1)).toBeGreaterThan(2.8)
     expect(server.watched[0]?.end).toBe('ended')
-  }, 15_000)
+  })
 
   test('a wrong key is told as the server’s error', async () => {
     const { code, output } = await publish('wrong', { seconds: 2 }).ended
     expect(code).not.toBe(0)
     expect(output).toContain('Server error: The stream key is not known.')
-  }, 15_000)
+  })
 
   test('a stream nobody sends is told as the server’s error', async () => {
     const { code, output } = await run('ffprobe', [playUrl()]).ended
     expect(code).not.toBe(0)
     expect(output).toContain('Server error: Nobody is sending this stream.')
-  }, 15_000)
+  })
 
   test('the second publisher takes over at once, the first ends, and players get only the second', async () => {
     const first = publish(KEY)
@@ -92,7 +92,7 @@ describe('ffmpeg', () => {
     expect(output.trim()).toBe('480')
     expect(server.watched[0]?.end).toBe('replaced')
     expect(server.watched).toHaveLength(2)
-  }, 15_000)
+  })
 
   test('sound in MP3, as ffmpeg sends it, is a track of its own', async () => {
     const url = `rtmp://127.0.0.1:${server.port}/live/${KEY}`
@@ -102,7 +102,7 @@ describe('ffmpeg', () => {
     expect(server.watched[0]?.stream.tracks).toMatchObject([
       { id: 2, codec: 'mp3', sampleRate: 44_100, channels: 1 },
     ])
-  }, 15_000)
+  })
 
   test('sound in PCM is refused in words', async () => {
     const url = `rtmp://127.0.0.1:${server.port}/live/${KEY}`
@@ -111,5 +111,5 @@ describe('ffmpeg', () => {
     const { code, output } = await publisher.ended
     expect(code).not.toBe(0)
     expect(output).toContain('audio is PCM; this server takes AAC')
-  }, 15_000)
+  })
 })

@@ -80,7 +80,7 @@ describe.each(STREAMS)('what is packaged of %s', (_name, options) => {
       expect(listed - held).toBeGreaterThan(0.015)
       expect(listed - held).toBeLessThan(0.04)
     }
-  }, 15_000)
+  })
 })
 
 test('sound and picture stay together as they were sent', async () => {

@@ -76,4 +76,4 @@ it('gives an answer or an error of ours, whatever a service says', async () => {
   await fc.assert(property, { numRuns: FUZZ_RUNS })
   await store.close()
   server.close()
-}, 60_000)
+})

@@ -8,7 +8,7 @@ import { makeLiveMedia } from '../support/live-media.ts'
 import { sendInTime, startLadder, writeFakeFfmpeg } from './ladder-fixture.ts'
 
 const SOURCE = await makeLiveMedia({ seconds: 6, gop: 30, audio: false })
-const PATIENT = { timeout: 25_000, interval: 20 }
+const PATIENT = { timeout: 60_000, interval: 20 }
 const RUNG = [{ height: 90 }]
 
 let folder: string

@@ -5,7 +5,7 @@ import { picturesOf, sendAll, startLadder, type TestLadder } from './ladder-fixt
 const SOURCE = await makeLiveMedia({ seconds: 6, gop: 30 })
 const REORDERED = await makeLiveMedia({ seconds: 6, gop: 30, bframes: 2 })
 const RUNGS = [{ height: 120 }, { height: 90, bitsPerSecond: 200_000 }]
-const PATIENT = { timeout: 20_000, interval: 20 }
+const PATIENT = { timeout: 60_000, interval: 20 }
 
 const byTime = (a: { pts: number }, b: { pts: number }) => a.pts - b.pts
 

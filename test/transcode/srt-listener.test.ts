@@ -88,7 +88,7 @@ test('one caller after another publishes on the port, and nothing is encoded aga
   expect(JSON.stringify(listener.report())).not.toContain(PASSPHRASE)
   listener.close()
   // Two ffmpegs start for each caller, and what is sent takes its time.
-}, 120_000)
+}, 300_000)
 
 test('without ffmpeg the listener says so, and is tried again later and later', async () => {
   const clock = new FakeClock()
