@@ -21,7 +21,7 @@ export interface Source {
   readonly clock?: Clock | undefined
 }
 
-/** The origin said no, or when to come again: asking once more in a moment is not what it wants. */
+/** The origin said no, when to come again, or something else than was asked: asking once more in a moment is of no use. */
 export class RefusedForNow extends NearcastError {}
 
 export interface FillOwner {

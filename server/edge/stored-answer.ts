@@ -199,6 +199,11 @@ export function rangeSource(
       const first = status === 206 ? part?.range.start : 0
       const length = status === 206 ? part?.size : bodySize(message)
       const same = fieldLine(headers, 'etag') === tag && (length ?? size) === size
+      if (same && part && (part.range.start > start || part.range.end < start)) {
+        await dropBody(body)
+        const { start: first, end: last } = part.range
+        throw new RefusedForNow('origin-failed', `asked for byte ${start}, got ${first} to ${last}`)
+      }
       if ((status === 206 || status === 200) && same && first !== undefined)
         return { start: first, body: bodyChunks(body) }
       await dropBody(body)
