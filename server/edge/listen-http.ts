@@ -110,6 +110,11 @@ export async function listenHttp(options: ListenOptions): Promise<HttpListener> 
   const quick = new Map<Socket, FastConnection>()
   if (options.fast)
     letFastAnswer(server, quick, { ...options.fast, firstMs: headersMs, halfClosedMs })
+  const open = new Set<Socket>()
+  server.on('connection', (socket: Socket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+  })
   // A proxy's method; this is no proxy.
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
     if (connections.isBusy(socket)) socket.destroy()
@@ -128,7 +133,9 @@ export async function listenHttp(options: ListenOptions): Promise<HttpListener> 
         })
         server.close(() => {
           cut[Symbol.dispose]()
-          resolve()
+          // Node counts a connection out before it says so: what waits for that is to be counted and logged still.
+          if (open.size === 0) resolve()
+          for (const socket of open) socket.once('close', () => open.size === 0 && resolve())
         })
         server.closeIdleConnections()
         for (const connection of quick.values()) connection.end()

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { connect, createServer, type Socket } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
-import type { OriginRequest } from '../../server/http/message.ts'
+import type { OriginRequest, OriginResponse } from '../../server/http/message.ts'
 import { collect } from '../../server/lib/bytes.ts'
 import { deferred } from '../../server/lib/deferred.ts'
 import { bodyChunks } from '../../server/edge/stored-answer.ts'
@@ -298,6 +298,39 @@ test('who leaves before his answer is in the log with his address', async () => 
   }
   await expect.poll(() => edge.records).toHaveLength(2)
   for (const { address } of edge.records) expect(address).toMatch(/127\.0\.0\.1$/)
+})
+
+test('what is cut because the server ends is in the log when it has ended', async () => {
+  const echo = createServer((socket) => socket.pipe(socket))
+  echo.listen(0, '127.0.0.1')
+  await once(echo, 'listening')
+  const address = echo.address()
+  const port = typeof address === 'object' ? (address?.port ?? 0) : 0
+  let asked = 0
+  const origin = {
+    ...scriptedOrigin('site', () => message(200)),
+    fetch: async ({ path, signal }: OriginRequest): Promise<OriginResponse> => {
+      asked++
+      if (path !== '/ws')
+        return new Promise((_, reject) =>
+          signal.addEventListener('abort', () => reject(signal.reason)),
+        )
+      const socket = connect(port, '127.0.0.1')
+      await once(socket, 'connect')
+      return { kind: 'upgrade', headers: {}, socket, head: text('early') }
+    },
+  }
+  edge = await startEdge({ origins: [origin] })
+  const socket = await upgrade('/ws')
+  await once(socket, 'data')
+  const cut = Array.from({ length: 3 }, (_, i) => edge.ask(`/${i}`).catch(() => {}))
+  await expect.poll(() => asked).toBe(4)
+
+  await edge.close()
+
+  expect(edge.records.map(({ target }) => target).toSorted()).toEqual(['/0', '/1', '/2', '/ws'])
+  await Promise.all(cut)
+  echo.close()
 })
 
 async function upgrade(path: string): Promise<Socket> {
