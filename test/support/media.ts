@@ -86,21 +86,40 @@ export interface Packet {
 
 /** The packets of a kind of stream in order of presentation. */
 export async function packetsOf(path: string, kind: 'v' | 'a', stream = 0): Promise<Packet[]> {
+  const lines = await packetLines(path, ['-select_streams', `${kind}:${stream}`])
+  return inOrder(lines.map(([, , ...packet]) => packet))
+}
+
+/** Those of its first picture and its first sound, of one run of ffprobe: most of what a run costs is its start. */
+export async function packetsOfBoth(path: string): Promise<{ video: Packet[]; audio: Packet[] }> {
+  const lines = await packetLines(path, [])
+  const firstOf = (kind: string) => {
+    const ofKind = lines.filter(([type]) => type === kind)
+    const first = Math.min(...ofKind.map(([, index]) => Number(index)))
+    return inOrder(ofKind.flatMap(([, index, ...rest]) => (Number(index) === first ? [rest] : [])))
+  }
+  return { video: firstOf('video'), audio: firstOf('audio') }
+}
+
+/** Type, index of the stream, seconds, size and flags of each packet. */
+async function packetLines(path: string, select: readonly string[]): Promise<string[][]> {
+  const entries = 'packet=codec_type,stream_index,pts_time,size,flags'
   const { stdout } = await run(
     'ffprobe',
-    words(
-      `-v error -select_streams ${kind}:${stream} -show_entries packet=pts_time,size,flags -of csv=p=0`,
-      path,
-    ),
+    ['-v', 'error', ...select, '-show_entries', entries, '-of', 'csv=p=0', path],
     { maxBuffer: 1e8 },
   )
-  return stdout
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => {
-      const [seconds = '', size = '', flags = ''] = line.split(',')
-      return { seconds: Number(seconds), size: Number(size), key: flags.startsWith('K') }
-    })
+  const lines = stdout.split('\n').filter((line) => line !== '')
+  return lines.map((line) => line.split(','))
+}
+
+function inOrder(packets: readonly (readonly string[])[]): Packet[] {
+  return packets
+    .map(([seconds = '', size = '', flags = '']) => ({
+      seconds: Number(seconds),
+      size: Number(size),
+      key: flags.startsWith('K'),
+    }))
     .sort((a, b) => a.seconds - b.seconds)
 }
 

@@ -6,6 +6,7 @@ import {
   makeFilm,
   type Packet,
   packetsOf,
+  packetsOfBoth,
   picturesOf,
 } from '../support/media.ts'
 import { asFile, ask, playFilm, shelfWith } from './play.ts'
@@ -27,12 +28,14 @@ async function expectPlaysAs(source: string, { video = true, audio = true } = {}
   const played = await playFilm(shelf, 'film.mp4')
   const path = await asFile(played, crypto.randomUUID())
   const both = async <T>(of: (film: string) => Promise<T>) => Promise.all([of(path), of(source)])
+  const [actual, expected] = await both(packetsOfBoth)
+  expect([actual.video.length > 0, actual.audio.length > 0]).toEqual([video, audio])
   if (video) {
-    expectSamePackets(...(await both((film) => packetsOf(film, 'v'))))
+    expectSamePackets(actual.video, expected.video)
     const [pictures, wanted] = await both(picturesOf)
     expect(pictures).toEqual(wanted)
   }
-  if (audio) expectSamePackets(...(await both((film) => packetsOf(film, 'a'))))
+  if (audio) expectSamePackets(actual.audio, expected.audio)
   await rm(path)
 }
 
