@@ -7,6 +7,7 @@ import type {
 } from '../formats/isobmff/read-sample-entry.ts'
 import { cutToObject, EMPTY_TABLE, type SampleTable } from '../formats/isobmff/sample-table.ts'
 import { NearcastError } from '../lib/errors.ts'
+import type { Steps } from '../lib/in-turns.ts'
 import { type PlayTrack, timingOf, type Visible, visibleSpan } from './play-track.ts'
 
 /** What is played of a file, and in sentences what is not. */
@@ -38,20 +39,20 @@ const AUDIO_TRACKS_MAX = 16
  * Chooses the video (the enabled one with most pixels) and the audio tracks to play; `tableOf` gives a track's samples.
  * Throws `media-unsupported`, `media-encrypted` or `media-broken` when there is nothing to play, or video that can't be.
  */
-export function chooseTracks(
+export function* chooseTracks(
   movie: Movie,
   tableOf: (source: MovieTrack) => SampleTable,
   objectSize: number,
-): Choice {
+): Steps<Choice> {
   const refusals: Refusal[] = []
   const candidates: Candidate[] = []
   let truncated = false
   for (const source of movie.tracks) {
     if (source.handler !== 'vide' && source.handler !== 'soun') continue
     const whole = tableOf(source)
-    const samples = cutToObject(whole, objectSize)
+    const samples = yield* cutToObject(whole, objectSize)
     if (samples.count < whole.count) truncated = true
-    const result = examine(source, samples, whole.count)
+    const result = yield* examine(source, samples, whole.count)
     if ('reason' in result) refusals.push(result)
     else candidates.push(result)
   }
@@ -79,7 +80,11 @@ export function chooseTracks(
   }
 }
 
-function examine(source: MovieTrack, samples: SampleTable, claimed: number): Candidate | Refusal {
+function* examine(
+  source: MovieTrack,
+  samples: SampleTable,
+  claimed: number,
+): Steps<Candidate | Refusal> {
   const used = usedDescriptions(samples, source.descriptions.length)
   const descriptions: (VideoDescription | AudioDescription)[] = []
   for (const [index, description] of source.descriptions.entries()) {
@@ -99,7 +104,7 @@ function examine(source: MovieTrack, samples: SampleTable, claimed: number): Can
     const reason = 'its codec settings change on the way'
     return { source, code: 'media-unsupported', reason }
   }
-  const visible = visibleSpan(source, samples)
+  const visible = yield* visibleSpan(source, samples)
   if (visible === undefined) return broken(source, 'its edit list leaves nothing to play')
   return { source, descriptions, samples, visible }
 }
@@ -110,7 +115,10 @@ function broken(source: MovieTrack, reason: string): Refusal {
 
 function usedDescriptions(samples: SampleTable, count: number): ReadonlySet<number> {
   const { description } = samples.chunks
-  return new Set(description ?? (count > 0 ? [0] : []))
+  if (description === undefined) return new Set(count > 0 ? [0] : [])
+  const used = new Uint8Array(256)
+  for (const index of description) used[index] = 1
+  return new Set(Array.from(used.keys()).filter((index) => used[index] === 1))
 }
 
 function sameConfig(descriptions: readonly (VideoDescription | AudioDescription)[]): boolean {

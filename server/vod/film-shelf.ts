@@ -4,6 +4,7 @@ import type { Log } from '../lib/log.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { orAborted, withDeadline } from '../lib/deadline.ts'
 import type { Film } from './film.ts'
+import { LoadMemory } from './load-memory.ts'
 import { readFilm } from './read-film.ts'
 
 export interface FilmShelfOptions {
@@ -13,6 +14,8 @@ export interface FilmShelfOptions {
   /** Indexes kept, in bytes; the one in use stays even when it alone is more. */
   readonly maxBytes: number
   readonly onLoad: () => void
+  /** What films that are being opened take at once. */
+  readonly loadBytes?: number | undefined
 }
 
 interface Shelved {
@@ -31,22 +34,30 @@ const LOAD_DEADLINE_MS = 30_000
 const STAT_DEADLINE_MS = 10_000
 /** A player asks for two playlists and an init section within this; one look at the object serves them all. */
 const CHECKED_MS = 1000
-/** Loads at a time; each may hold a large index in memory. */
+/** Loads at a time: each holds the head and the tail of its file. */
 const LOADS_MAX = 64
+/** The largest index and its tables (192 and 256 MiB) have room alone, and of hours of film some together. */
+const LOAD_BYTES = 512 * 1024 * 1024
 
 /** The indexes of the films asked for, least recently used out first. Requests for one film share one load. */
 export class FilmShelf {
   readonly #options: FilmShelfOptions
   readonly #films = new Map<string, Shelved>()
   readonly #loading = new Map<string, Loading>()
+  readonly #memory: LoadMemory
   #bytes = 0
 
   constructor(options: FilmShelfOptions) {
     this.#options = options
+    this.#memory = new LoadMemory(options.clock, options.loadBytes ?? LOAD_BYTES)
   }
 
   get bytes(): number {
     return this.#bytes
+  }
+  /** Of films that are being opened. */
+  get loadBytes(): number {
+    return this.#memory.used
   }
   get count(): number {
     return this.#films.size
@@ -141,13 +152,14 @@ export class FilmShelf {
     const { clock, store, log, onLoad } = this.#options
     onLoad()
     const began = clock.monotonic()
+    const reading = { store, clock, fromStart, memory: this.#memory }
     const film = await withDeadline(clock, LOAD_DEADLINE_MS, key, signal, async (deadline) => {
       try {
-        return await readFilm({ store, clock, fromStart }, key, deadline)
+        return await readFilm(reading, key, deadline)
       } catch (error) {
         // It was replaced while it was read: once more, for the new one.
         if (!hasCode(error, 'object-changed')) throw error
-        return readFilm({ store, clock, fromStart }, key, deadline)
+        return readFilm(reading, key, deadline)
       }
     })
     const { notPlayed, truncated, durationSeconds } = film

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { AudioTrack, VideoTrack } from '../codecs/track.ts'
 import { lastNotAbove, tableBytes } from '../formats/isobmff/sample-table.ts'
 import { NearcastError } from '../lib/errors.ts'
+import type { Steps } from '../lib/in-turns.ts'
 import type { ObjectInfo } from '../storage/object-store.ts'
 import type { Choice } from './choose-tracks.ts'
 import { planSegments, SEGMENT_LENGTHS, segmentBytes, type SegmentPlan } from './plan-film.ts'
@@ -62,15 +63,15 @@ export function hashOf(info: Pick<ObjectInfo, 'etag' | 'size'>): string {
  * beside each other in the file. Several audio tracks, or one that only some browsers play, are renditions of their own, and a
  * variant without sound is there for the others.
  */
-export function makeFilm(key: string, info: ObjectInfo, choice: Choice): Film {
+export function* makeFilm(key: string, info: ObjectInfo, choice: Choice): Steps<Film> {
   const { video, audios } = choice
-  const plan = planSegments(video, audios, SEGMENT_LENGTHS)
+  const plan = yield* planSegments(video, audios, SEGMENT_LENGTHS)
   const parts = plan.firstSamples.map((firstSamples, i): RenditionPart => {
     const track = video ? (i === 0 ? video : audios[i - 1]) : audios[i]
     if (track === undefined) throw new NearcastError('internal', 'a plan without a list of samples')
     return { track, firstSamples }
   })
-  const { renditions, variants } = arrange(parts, plan)
+  const { renditions, variants } = yield* arrange(parts, plan)
   return {
     key,
     info,
@@ -97,18 +98,21 @@ function descriptionBytes({ tracks, entries }: PlayTrack): number {
   return entries.reduce((sum, entry) => sum + (entry?.byteLength ?? 0), configs)
 }
 
-function arrange(
+function* arrange(
   parts: readonly RenditionPart[],
   plan: SegmentPlan,
-): Pick<Film, 'renditions' | 'variants'> {
+): Steps<Pick<Film, 'renditions' | 'variants'>> {
   const video = parts.find(({ track }) => track.source.handler === 'vide')
   const audios = parts.filter((part) => part !== video)
   const [onlyAudio] = audios
   if (video && audios.length <= 1 && (!onlyAudio || isForAllBrowsers(onlyAudio.track))) {
-    const main = toRendition('main', parts, plan)
+    const main = yield* toRendition('main', parts, plan)
     return { renditions: [main], variants: [{ rendition: main, audios: [] }] }
   }
-  const sounds = audios.map((part, i) => toRendition(`audio${i + 1}`, [part], plan))
+  const sounds: Rendition[] = []
+  for (const part of audios) {
+    sounds.push(yield* toRendition(`audio${sounds.length + 1}`, [part], plan))
+  }
   const [firstSound] = sounds
   if (!video) {
     const variants =
@@ -118,7 +122,7 @@ function arrange(
       variants: variants.length > 0 ? variants : audioGroups(sounds).map(soundVariant),
     }
   }
-  const main = toRendition('video', [video], plan)
+  const main = yield* toRendition('video', [video], plan)
   const groups = audioGroups(sounds)
   const heard = groups.some((group) => group.some(isRenditionForAll))
   return {
@@ -158,8 +162,12 @@ function isForAllBrowsers({ tracks: [track] }: PlayTrack): boolean {
   return track.codec !== 'ac3' && track.codec !== 'eac3'
 }
 
-function toRendition(id: string, parts: readonly RenditionPart[], plan: SegmentPlan): Rendition {
-  const bytes = segmentBytes(parts)
+function* toRendition(
+  id: string,
+  parts: readonly RenditionPart[],
+  plan: SegmentPlan,
+): Steps<Rendition> {
+  const bytes = yield* segmentBytes(parts)
   checkSegments(parts, bytes)
   let segmentCount = plan.starts.length - 1
   while (segmentCount > 1 && isEmpty(parts, segmentCount - 1)) segmentCount -= 1
@@ -167,6 +175,7 @@ function toRendition(id: string, parts: readonly RenditionPart[], plan: SegmentP
   let peak = 0
   const target = longestSegment(plan, segmentCount)
   for (let i = 0; i < segmentCount; i += 1) {
+    if (i % SEGMENTS_A_STEP === 0) yield
     const seconds = segmentSeconds(plan, i)
     const bits = ((bytes[i] ?? 0) + overheadBytes(parts, i)) * 8
     total += bits
@@ -184,6 +193,7 @@ function toRendition(id: string, parts: readonly RenditionPart[], plan: SegmentP
   }
 }
 
+const SEGMENTS_A_STEP = 256
 const SEGMENT_SAMPLES_MAX = 65_536
 /** An mdat with a size field of 32 bits holds no more, and no player wants it. */
 const SEGMENT_BYTES_MAX = 2 ** 31

@@ -7,6 +7,7 @@ import {
   type SampleTable,
 } from '../formats/isobmff/sample-table.ts'
 import { NearcastError } from '../lib/errors.ts'
+import { ENTRIES_A_STEP, type Steps } from '../lib/in-turns.ts'
 import { type PlayTrack, REORDER_MAX, secondsOf } from './play-track.ts'
 
 /** The segments of one file: the same boundaries for all its renditions. */
@@ -33,12 +34,14 @@ export const SEGMENT_LENGTHS: SegmentLengths = { startSeconds: 2, startUntil: 4,
 const SEGMENTS_MAX = 65_536
 
 /** Cuts at key frames of `video`, or by time alone when there is none. */
-export function planSegments(
+export function* planSegments(
   video: PlayTrack | undefined,
   audios: readonly PlayTrack[],
   lengths: SegmentLengths,
-): SegmentPlan {
-  const cuts = video ? cutVideo(video, lengths) : { starts: [0], samples: [], descriptions: [0] }
+): Steps<SegmentPlan> {
+  const cuts = video
+    ? yield* cutVideo(video, lengths)
+    : { starts: [0], samples: [], descriptions: [0] }
   const videoEnd = video ? endSeconds(video) : 0
   const audioEnd = Math.max(0, ...audios.map(endSeconds))
   extendWithAudio(cuts, Math.max(videoEnd, cuts.starts.at(-1) ?? 0), audioEnd, lengths)
@@ -68,17 +71,18 @@ interface Cuts {
   readonly descriptions: number[]
 }
 
-function cutVideo(video: PlayTrack, lengths: SegmentLengths): Cuts {
+function* cutVideo(video: PlayTrack, lengths: SegmentLengths): Steps<Cuts> {
   const { samples, first, end } = video
   const cuts: Cuts = {
     starts: [0],
     samples: [first],
     descriptions: [descriptionAt(samples, first)],
   }
-  const changes = descriptionChanges(samples)
+  const changes = yield* descriptionChanges(samples)
   let start = 0
   let at = first
   for (let steps = 0; cuts.starts.length <= SEGMENTS_MAX; steps += 1) {
+    if (steps % CUTS_A_STEP === 0) yield
     while ((changes[0] ?? end) <= at) changes.shift()
     const key = nextCut(video, { at, start, change: changes[0] ?? end }, lengths)
     if (key >= end) break
@@ -93,6 +97,9 @@ function cutVideo(video: PlayTrack, lengths: SegmentLengths): Cuts {
   }
   return cuts
 }
+
+/** Each searches the tables some ten times. */
+const CUTS_A_STEP = 64
 
 interface CutAfter {
   /** Key sample the segment begins with, and its time. */
@@ -181,11 +188,12 @@ function descriptionAt(samples: SampleTable, index: number): number {
 }
 
 /** Key samples with which another sample description begins, rising. */
-function descriptionChanges(samples: SampleTable): number[] {
+function* descriptionChanges(samples: SampleTable): Steps<number[]> {
   const changes: number[] = []
   const { description, first } = samples.chunks
   if (description === undefined) return changes
   for (let chunk = 1; chunk < description.length; chunk += 1) {
+    if (chunk % ENTRIES_A_STEP === 0) yield
     if (description[chunk] === description[chunk - 1]) continue
     const sample = first[chunk] ?? 0
     if (keyAtOrAfter(samples, sample) !== sample) continue
@@ -198,13 +206,14 @@ function descriptionChanges(samples: SampleTable): number[] {
 }
 
 /** Media bytes of each segment of the tracks with these first samples. */
-export function segmentBytes(
+export function* segmentBytes(
   tracks: readonly { readonly track: PlayTrack; readonly firstSamples: Uint32Array }[],
-): Float64Array {
+): Steps<Float64Array> {
   const count = (tracks[0]?.firstSamples.length ?? 1) - 1
   const bytes = new Float64Array(count)
   for (const { track, firstSamples } of tracks) {
     for (let segment = 0; segment < count; segment += 1) {
+      if (segment % CUTS_A_STEP === 0) yield
       const from = firstSamples[segment] ?? 0
       const to = firstSamples[segment + 1] ?? 0
       bytes[segment] = (bytes[segment] ?? 0) + sizeOfSamples(track.samples, from, to)

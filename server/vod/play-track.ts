@@ -11,6 +11,7 @@ import {
   type SampleSpan,
   type SampleTable,
 } from '../formats/isobmff/sample-table.ts'
+import { ENTRIES_A_STEP, type Steps } from '../lib/in-turns.ts'
 
 /** One track that is played, with its place on the timeline that begins at 0. Ticks are of `timescale`. */
 export interface PlayTrack {
@@ -65,12 +66,15 @@ export interface Visible {
 const AUDIO_PREROLL = 1
 
 /** undefined when nothing is left to see. */
-export function visibleSpan(source: MovieTrack, samples: SampleTable): Visible | undefined {
+export function* visibleSpan(source: MovieTrack, samples: SampleTable): Steps<Visible | undefined> {
   const { edit, handler, timescale } = source
   const first =
     handler === 'vide' ? firstPicture(samples, edit.start) : firstSound(samples, edit.start)
   let end = samples.compositions === undefined ? firstSampleAt(samples, edit.end) : samples.count
-  while (end > first && presentationTime(samples, end - 1) >= edit.end) end -= 1
+  while (end > first && presentationTime(samples, end - 1) >= edit.end) {
+    end -= 1
+    if (end % ENTRIES_A_STEP === 0) yield
+  }
   if (end <= first || !isAnySeen(source, samples, end)) return undefined
   const earliest = presentationTime(samples, first) - edit.start
   return { first, end, startSeconds: (Math.max(0, earliest) + edit.delay) / timescale }

@@ -1,13 +1,16 @@
 import { type Container, detectContainer } from '../formats/isobmff/detect-container.ts'
 import { readBoxHeader } from '../formats/isobmff/read-boxes.ts'
-import { type Movie, readMovie } from '../formats/isobmff/read-movie.ts'
+import { type Movie, readMovieInSteps } from '../formats/isobmff/read-movie.ts'
+import { tableMemory } from '../formats/isobmff/read-tables.ts'
 import { collect } from '../lib/bytes.ts'
 import type { Clock } from '../lib/clock.ts'
 import { hasCode, NearcastError } from '../lib/errors.ts'
+import { forEntries, inTurns, type Steps } from '../lib/in-turns.ts'
 import type { ObjectRead, ObjectStore } from '../storage/object-store.ts'
 import { chooseTracks } from './choose-tracks.ts'
 import { type Film, makeFilm } from './film.ts'
 import { FilmStart, READ_ON_MS } from './film-start.ts'
+import type { LoadMemory, MemoryShare } from './load-memory.ts'
 import { ObjectWindow } from './object-window.ts'
 import { layOutSegment } from './segment.ts'
 import { collectFragments } from './walk-fragments.ts'
@@ -30,17 +33,22 @@ export interface FilmLimits {
   readonly moovBytes: number
   /** Samples of a fragmented file. */
   readonly fragmentSamples: number
+  /** Memory of their tables. */
+  readonly fragmentBytes: number
 }
 
 /** 100 hours of film have about 60 MB; what claims more would cost more memory than a server has to spare. */
 export const FILM_LIMITS: FilmLimits = {
   moovBytes: 192 * 1024 * 1024,
   fragmentSamples: 16_000_000,
+  fragmentBytes: 192 * 1024 * 1024,
 }
 
 export interface FilmReading {
   readonly store: ObjectStore
   readonly clock: Clock
+  /** Shared with all that are being opened. */
+  readonly memory: LoadMemory
   /** Someone is about to play it from the start: what the first segment needs is read on, into the store that keeps what it reads. */
   readonly fromStart: boolean
   readonly limits?: FilmLimits | undefined
@@ -48,20 +56,22 @@ export interface FilmReading {
 
 /**
  * Reads what is needed to play the object: two reads at once, a third for a long index, then what fragments need.
- * Throws `object-not-found`, `media-unsupported`, `media-encrypted`, `media-broken`, `object-changed` and the store's errors.
+ * Throws `object-not-found`, `media-unsupported`, `media-encrypted`, `media-broken`, `object-changed`, `unavailable` when too much is
+ * being opened, and the store's errors.
  */
 export async function readFilm(
   reading: FilmReading,
   key: string,
   signal: AbortSignal,
 ): Promise<Film> {
-  const { store, fromStart, limits = FILM_LIMITS } = reading
+  const { store, fromStart } = reading
+  using share = reading.memory.share(signal)
   const tailGivenUp = new AbortController()
   const tail = openTail(store, key, AbortSignal.any([signal, tailGivenUp.signal]))
   let head: FilmStart | undefined
   try {
     head = await FilmStart.open(reading, key, fromStart ? PLAYED_HEAD_BYTES : HEAD_BYTES, signal)
-    const film = await readIndex(reading, key, head, tail, limits, signal)
+    const film = await readIndex(reading, { key, head, tail, share }, signal)
     if (fromStart) readOn(reading, film, head)
     else head.close()
     return film
@@ -75,15 +85,21 @@ export async function readFilm(
   }
 }
 
+interface Opened {
+  readonly key: string
+  readonly head: FilmStart
+  readonly tail: Promise<Part>
+  readonly share: MemoryShare
+}
+
 async function readIndex(
-  { store }: FilmReading,
-  key: string,
-  head: FilmStart,
-  tail: Promise<Part>,
-  limits: FilmLimits,
+  reading: FilmReading,
+  { key, head, tail, share }: Opened,
   signal: AbortSignal,
 ): Promise<Film> {
-  const window = new ObjectWindow(store, head.info, signal)
+  const { clock, limits = FILM_LIMITS } = reading
+  const window = new ObjectWindow(reading, head.info, signal)
+  const reserve = (bytes: number) => share.grow(bytes, () => window.forget())
   const begin = async (length: number) => window.add(0, await head.atLeast(length))
   await begin(CONTAINER_BYTES)
   checkContainer(key, detectContainer(window.have(0, CONTAINER_BYTES) ?? NOTHING))
@@ -102,21 +118,27 @@ async function readIndex(
     if (!window.have(start, length) && start < head.length) await begin(start + length)
     if (!window.have(start, length)) await join()
   }
-  const { movie, start, end } = await findMovie(window, arrive, limits)
-  if (!movie.fragmentDefaults) checkSamplesOutside(movie, start, end)
+  const place = await findMovie(window, { arrive, reserve }, limits)
+  const { start, end } = place
+  const movie = await inTurns(readMovieInSteps(place.moov), clock, signal)
+  if (!movie.fragmentDefaults) {
+    await inTurns(checkSamplesOutside(movie, start, end), clock, signal)
+  }
   if (movie.fragmentDefaults) {
     await begin(head.length)
     await join()
   }
   const fragments =
-    movie.fragmentDefaults && (await collectFragments(window, movie, end, limits.fragmentSamples))
-  const choice = chooseTracks(
+    movie.fragmentDefaults &&
+    (await collectFragments(window, movie, end, { limits, share, clock, signal }))
+  const choosing = chooseTracks(
     movie,
-    (track) => fragments?.collector.table(track.id) ?? track.samples,
+    (track) => fragments?.collector.takeTable(track.id) ?? track.samples,
     head.info.size,
   )
+  const choice = await inTurns(choosing, clock, signal)
   const truncated = choice.truncated || fragments?.truncated === true
-  return makeFilm(key, head.info, { ...choice, truncated })
+  return inTurns(makeFilm(key, head.info, { ...choice, truncated }), clock, signal)
 }
 
 /** Reads on to the end of the first segment; nobody waits for it, and a failure is met again by whoever asks for the segment. */
@@ -182,26 +204,41 @@ function checkContainer(key: string, container: Container): void {
 }
 
 /** A damaged table whose samples would be the index's own bytes: no decoder makes a picture of them. */
-function checkSamplesOutside(movie: Movie, start: number, end: number): void {
+function* checkSamplesOutside(movie: Movie, start: number, end: number): Steps<undefined> {
   for (const { id, samples } of movie.tracks) {
-    for (const at of samples.chunks.offset) {
-      if (at < start || at >= end) continue
-      throw new NearcastError('media-broken', `track ${id} has samples inside the file's own index`)
-    }
+    const { offset } = samples.chunks
+    yield* forEntries(offset.length, (from, to) => {
+      for (let i = from; i < to; i += 1) {
+        const at = offset[i] ?? 0
+        if (at < start || at >= end) continue
+        throw new NearcastError(
+          'media-broken',
+          `track ${id} has samples inside the file's own index`,
+        )
+      }
+    })
   }
 }
 
-/** Walks the boxes of the file to its moov. `arrive` waits for what is on its way. */
+interface Arriving {
+  /** Waits for what is on its way. */
+  readonly arrive: (start: number, length: number) => Promise<void>
+  /** Before so many bytes are read or made in all. */
+  readonly reserve: (bytes: number) => Promise<void>
+}
+
+/** Walks the boxes of the file to its moov. */
 async function findMovie(
   window: ObjectWindow,
-  arrive: (start: number, length: number) => Promise<void>,
+  { arrive, reserve }: Arriving,
   limits: FilmLimits,
-): Promise<{ readonly movie: Movie; readonly start: number; readonly end: number }> {
+): Promise<{ readonly moov: Uint8Array; readonly start: number; readonly end: number }> {
   const { size } = window.info
   let ahead = AHEAD_BYTES
   const get = async (start: number, length: number) => {
     await arrive(start, length)
     if (window.have(start, length)) return window.get(start, length)
+    await reserve(Math.max(length, ahead))
     const bytes = await window.get(start, length, ahead)
     ahead = AHEAD_AGAIN_BYTES
     return bytes
@@ -215,7 +252,8 @@ async function findMovie(
       if (end - at > limits.moovBytes) {
         throw new NearcastError('media-broken', `an index (moov) of ${end - at} bytes`)
       }
-      return { movie: readMovie(await get(at, end - at)), start: at, end }
+      await reserve(end - at + tableMemory(end - at))
+      return { moov: await get(at, end - at), start: at, end }
     }
     if (end > size) throw cutShort(`its ${header.type} goes to byte ${end} of ${size}; ${COPYING}`)
     if (boxes > BOXES_BEFORE_MOOV) break

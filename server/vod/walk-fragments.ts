@@ -6,7 +6,10 @@ import {
   readSegmentIndex,
 } from '../formats/isobmff/read-fragments.ts'
 import type { Movie } from '../formats/isobmff/read-movie.ts'
+import type { Clock } from '../lib/clock.ts'
 import { hasCode, NearcastError } from '../lib/errors.ts'
+import { inTurns } from '../lib/in-turns.ts'
+import type { MemoryShare } from './load-memory.ts'
 import type { ObjectWindow } from './object-window.ts'
 
 /** Small fragments lie close together: one read takes in many. */
@@ -20,6 +23,18 @@ const PARALLEL = 8
 const STEPS_MAX = 100_000
 /** Fragments an index names. */
 const SPANS_MAX = 65_536
+
+/** A sample and its entry have fewer bytes in no codec; what claims more samples has none for them. */
+const SAMPLE_BYTES_LEAST = 8
+/** Of a file however small. */
+const SAMPLES_LEAST = 65_536
+
+export interface FragmentReading {
+  readonly limits: { readonly fragmentSamples: number; readonly fragmentBytes: number }
+  readonly share: MemoryShare
+  readonly clock: Clock
+  readonly signal: AbortSignal
+}
 
 export interface Fragments {
   readonly collector: FragmentCollector
@@ -36,14 +51,15 @@ export async function collectFragments(
   window: ObjectWindow,
   movie: Movie,
   start: number,
-  sampleBudget: number,
+  reading: FragmentReading,
 ): Promise<Fragments> {
+  const backed = SAMPLES_LEAST + Math.floor(window.info.size / SAMPLE_BYTES_LEAST)
   const collector = new FragmentCollector(
     movie.fragmentDefaults ?? new Map(),
     movie.tracks,
-    sampleBudget,
+    Math.min(reading.limits.fragmentSamples, backed),
   )
-  const walk = new FragmentWalk(window, collector, start)
+  const walk = new FragmentWalk(window, collector, start, reading)
   const index = await findIndex(window, start)
   for (let i = 0; i < index.length; i += PARALLEL) {
     const batch = index.slice(i, i + PARALLEL)
@@ -60,6 +76,8 @@ export async function collectFragments(
 class FragmentWalk {
   readonly #window: ObjectWindow
   readonly #collector: FragmentCollector
+  readonly #reading: FragmentReading
+  #reserved = 0
   #at: number
   #last = 0
   #ahead = NEAR_BYTES
@@ -67,7 +85,13 @@ class FragmentWalk {
   truncated = false
 
   /** `start`: where a box begins. */
-  constructor(window: ObjectWindow, collector: FragmentCollector, start: number) {
+  constructor(
+    window: ObjectWindow,
+    collector: FragmentCollector,
+    start: number,
+    reading: FragmentReading,
+  ) {
+    this.#reading = reading
     this.#window = window
     this.#collector = collector
     this.#at = start
@@ -99,16 +123,25 @@ class FragmentWalk {
   async #addFragment(at: number, size: number): Promise<boolean> {
     if (size > MOOF_BYTES_MAX) throw new NearcastError('media-broken', `a moof of ${size} bytes`)
     if (at + size > this.#window.info.size) return false
+    this.#reserve(this.#collector.bytes + size)
     const bytes = await this.#get(at, size, 0)
     const [moof] = readBoxes(bytes)
     if (moof === undefined) return false
     try {
-      this.#collector.add(bytes, moof, at)
+      const { clock, signal } = this.#reading
+      await inTurns(this.#collector.add(bytes, moof, at), clock, signal)
     } catch (error) {
       if (hasCode(error, 'media-broken')) return false
       throw error
     }
-    return true
+    return this.#collector.bytes <= this.#reading.limits.fragmentBytes
+  }
+
+  /** In steps: of the tables, and of a large moof beside them. */
+  #reserve(bytes: number): void {
+    for (; this.#reserved < bytes; this.#reserved += RESERVED_A_STEP) {
+      this.#reading.share.add(RESERVED_A_STEP)
+    }
   }
 
   async #get(start: number, length: number, ahead: number): Promise<Uint8Array> {
@@ -119,6 +152,7 @@ class FragmentWalk {
   }
 }
 
+const RESERVED_A_STEP = 1024 * 1024
 const NO_INDEX: readonly IndexedSpan[] = []
 
 /** The fragments a sidx right behind the moov, or an mfra at the end of the object, names. */

@@ -1,6 +1,13 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
+import { readMovie, readMovieInSteps } from '../../server/formats/isobmff/read-movie.ts'
+import { tableMemory } from '../../server/formats/isobmff/read-tables.ts'
+import { tableBytes } from '../../server/formats/isobmff/sample-table.ts'
 import { box, fullBox, i32, u16, u32 } from '../../server/formats/isobmff/write-box.ts'
+import { silentLog } from '../../server/lib/log.ts'
+import { openMemoryStore } from '../../server/storage/memory.ts'
+import { FilmShelf } from '../../server/vod/film-shelf.ts'
+import { FakeClock } from '../support/fake-clock.ts'
 import { makeFilm } from '../support/media.ts'
 import { ask, NEVER, playFilm, shelfWith } from './play.ts'
 
@@ -128,6 +135,159 @@ describe('the memory of an index', () => {
     const { indexBytes } = await (await shelfWith({ film })).origin.probe('film', NEVER)
     // A Float64 and a Uint32 by chunk.
     expect(indexBytes).toBeGreaterThan(count * 12)
+  })
+})
+
+/** As many key frames as samples, a chunk each, all at one place of the file. */
+async function longFilm(samples: number): Promise<Buffer> {
+  const numbers = (of: (i: number) => readonly number[]) =>
+    Buffer.concat(Array.from({ length: samples }, (_, i) => u32(...of(i))))
+  const tables = [
+    fullBox(
+      'stts',
+      0,
+      0,
+      u32(samples),
+      numbers((i) => [1, 16 + (i % 2)]),
+    ),
+    fullBox(
+      'ctts',
+      0,
+      0,
+      u32(samples),
+      numbers((i) => [1, i % 2]),
+    ),
+    fullBox('stsc', 0, 0, u32(1, 1, 1, 1)),
+    fullBox(
+      'stsz',
+      0,
+      0,
+      u32(0, samples),
+      numbers((i) => [100 + (i % 50)]),
+    ),
+    fullBox(
+      'stco',
+      0,
+      0,
+      u32(samples),
+      numbers(() => [FTYP.length + 8]),
+    ),
+  ]
+  return Buffer.concat([FTYP, box('mdat', Buffer.alloc(200)), await moovWith(tables)])
+}
+
+describe('a long index', () => {
+  it('is read with a stop at least every few thousand entries of its tables', async () => {
+    const samples = 100_000
+    const film = await longFilm(samples)
+    const steps = readMovieInSteps(film.subarray(film.lastIndexOf('moov') - 4))
+    let stops = 0
+    for (let step = steps.next(); !step.done; step = steps.next()) stops += 1
+    expect(stops).toBeGreaterThan((6 * samples) / 10_000)
+  })
+
+  it('lets others of the process go on while it becomes a film', async () => {
+    const shelf = await shelfWith({ film: await longFilm(100_000) })
+    let now = 0
+    // Each look at this clock takes a millisecond, so that the count does not depend on the machine.
+    shelf.clock.monotonic = () => {
+      now += 1
+      return now
+    }
+    let rounds = 0
+    let over = false
+    const turn = () => {
+      rounds += 1
+      if (!over) setImmediate(turn)
+    }
+    setImmediate(turn)
+    const { status } = await ask(shelf, '/vod/film/index.m3u8')
+    over = true
+    expect(status).toBe(200)
+    expect(rounds).toBeGreaterThan(20)
+  })
+
+  it('of more than what is read of it at first is read whole', async () => {
+    const film = await longFilm(300_000)
+    const probed = await (await shelfWith({ film })).origin.probe('film', NEVER)
+    expect(probed.tracks[0]?.samples).toBe(300_000)
+    expect(film.length).toBeGreaterThan(6 * 1024 * 1024)
+  })
+})
+
+describe('the memory of films that are being opened', () => {
+  it('is bounded: those beyond it wait, and all of them play', async () => {
+    const film = await longFilm(20_000)
+    const keys = Array.from({ length: 8 }, (_, i) => `film${i}`)
+    const store = openMemoryStore({ clock: new FakeClock() })
+    for (const key of keys) await store.write(key, film, { signal: NEVER })
+    let most = 0
+    // Two of them have room beside each other.
+    const loadBytes = 2 * (film.length + tableMemory(film.length))
+    const shelf: FilmShelf = new FilmShelf({
+      store: {
+        ...store,
+        read: (key, options) => {
+          most = Math.max(most, shelf.loadBytes)
+          return store.read(key, options)
+        },
+      },
+      clock: new FakeClock(),
+      log: silentLog,
+      maxBytes: 2 ** 30,
+      loadBytes,
+      onLoad: () => {},
+    })
+    const films = await Promise.all(keys.map((key) => shelf.current(key, NEVER)))
+    expect(films.every(({ renditions }) => renditions.length === 1)).toBe(true)
+    expect(most).toBeLessThanOrEqual(loadBytes)
+    expect(shelf.loadBytes).toBe(0)
+  })
+
+  it('is given back by a film that is refused', async () => {
+    const store = openMemoryStore({ clock: new FakeClock() })
+    await store.write('film', Buffer.concat([FTYP, box('moov', Buffer.alloc(99))]), {
+      signal: NEVER,
+    })
+    const clock = new FakeClock()
+    const shelf = new FilmShelf({ store, clock, log: silentLog, maxBytes: 1, onLoad: () => {} })
+    await expect(shelf.current('film', NEVER)).rejects.toThrow(/^media-/)
+    expect(shelf.loadBytes).toBe(0)
+  })
+})
+
+describe('samples that no bytes are there for', () => {
+  it('get no composition offsets of more memory than the index has bytes for', async () => {
+    const count = 10_000_000
+    const media = box('mdat', Buffer.alloc(1000))
+    const tables = [
+      fullBox('stts', 0, 0, u32(1, count, 1)),
+      fullBox('ctts', 0, 0, u32(1, count, 1)),
+      fullBox('stsc', 0, 0, u32(1, 1, count, 1)),
+      fullBox('stsz', 0, 0, u32(1, count)),
+      fullBox('stco', 0, 0, u32(1, FTYP.length + 8)),
+    ]
+    const film = Buffer.concat([FTYP, media, await moovWith(tables)])
+    const moov = film.subarray(film.lastIndexOf('moov') - 4)
+    const bytes = readMovie(moov).tracks.map(({ samples }) => tableBytes(samples))
+    expect(Math.max(...bytes)).toBeLessThanOrEqual(tableMemory(moov.length))
+    const { status } = await ask(await shelfWith({ film }), '/vod/film/index.m3u8')
+    expect(status).toBe(422)
+  })
+
+  it('end a film in fragments where they are more than its bytes allow', async () => {
+    const defaults = box('mvex', fullBox('trex', 0, 0, u32(1, 1, 1, 0, 0)))
+    const run = fullBox('trun', 0, 0, u32(60_000))
+    const traf = box('traf', fullBox('tfhd', 0, 0x20000, u32(1)), ...Array<Buffer>(100).fill(run))
+    const fragment = Buffer.concat([box('moof', traf), box('mdat', Buffer.alloc(8))])
+    const film = Buffer.concat([
+      FTYP,
+      await moovWith(NO_SAMPLES, defaults),
+      ...Array<Buffer>(10).fill(fragment),
+    ])
+    const { truncated, tracks } = await (await shelfWith({ film })).origin.probe('film', NEVER)
+    // Sixty million are claimed.
+    expect([truncated, tracks[0]?.samples]).toEqual([true, 60_000])
   })
 })
 

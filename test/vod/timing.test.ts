@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { MovieTrack } from '../../server/formats/isobmff/read-movie.ts'
 import { expandSamples, type SampleTable } from '../../server/formats/isobmff/sample-table.ts'
+import { finish } from '../../server/lib/in-turns.ts'
 import { parseVodAddress } from '../../server/vod/address.ts'
 import { segmentTimes, timingOf, visibleSpan } from '../../server/vod/play-track.ts'
 
@@ -33,7 +34,7 @@ function track(handler: 'vide' | 'soun', edit: Partial<MovieTrack['edit']> = {})
 
 function shown(handler: 'vide' | 'soun', edit: Partial<MovieTrack['edit']> = {}) {
   const { source, samples } = track(handler, edit)
-  const visible = visibleSpan(source, samples)
+  const visible = finish(visibleSpan(source, samples))
   if (visible === undefined) throw new Error('nothing is visible')
   const timing = timingOf(source, samples, visible, visible.startSeconds)
   const span = expandSamples(samples, visible.first, visible.end)
@@ -59,7 +60,7 @@ describe('times in segments', () => {
   it('leave out what the edit list ends before', () => {
     expect(shown('vide', { start: 200, end: 600 }).visible).toMatchObject({ first: 0, end: 4 })
     const { source, samples } = track('vide', { start: 5000, end: 4000 })
-    expect(visibleSpan(source, samples)).toBeUndefined()
+    expect(finish(visibleSpan(source, samples))).toBeUndefined()
   })
 
   it('show the pictures before an edit all within a millisecond', () => {
@@ -82,7 +83,7 @@ describe('times in segments', () => {
 
   it('wait as long as an empty edit says', () => {
     const { source, samples } = track('soun', { delay: 250 })
-    const visible = visibleSpan(source, samples)
+    const visible = finish(visibleSpan(source, samples))
     if (visible === undefined) throw new Error('nothing is visible')
     expect(visible.startSeconds).toBe(0.25)
     expect(timingOf(source, samples, visible, 0).decodeOffset).toBe(250)

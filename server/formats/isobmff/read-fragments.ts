@@ -1,4 +1,5 @@
 import type { NearcastError } from '../../lib/errors.ts'
+import { ENTRIES_A_STEP, type Steps } from '../../lib/in-turns.ts'
 import { type Box, broken, FieldReader, readBoxes } from './read-boxes.ts'
 import type { FragmentDefaults } from './read-movie.ts'
 import { NumberColumn } from './number-column.ts'
@@ -36,6 +37,9 @@ export function readSegmentIndex(
   return spans
 }
 
+/** Fragments beyond these are found by walking. */
+const RANDOM_ACCESS_MAX = 65_536
+
 /** Where the `moof` boxes are that an `mfra` box (§8.8.9) names, rising. */
 export function readRandomAccess(bytes: Uint8Array, mfra: Box): readonly number[] {
   const offsets = new Set<number>()
@@ -47,7 +51,7 @@ export function readRandomAccess(bytes: Uint8Array, mfra: Box): readonly number[
     const lengths = fields.uint32()
     const numbers = ((lengths >> 4) & 3) + ((lengths >> 2) & 3) + (lengths & 3) + 3
     const count = fields.entryCount((version === 1 ? 16 : 8) + numbers)
-    for (let i = 0; i < count; i += 1) {
+    for (let i = 0; i < count && offsets.size < RANDOM_ACCESS_MAX; i += 1) {
       fields.skip(version === 1 ? 8 : 4)
       offsets.add(version === 1 ? fields.uint64() : fields.uint32())
       fields.skip(numbers)
@@ -63,6 +67,7 @@ const DEFAULTED_SAMPLES_MAX = 65_536
 /** Gathers the samples of movie fragments into tables, one a track. */
 export class FragmentCollector {
   readonly #defaults: ReadonlyMap<number, FragmentDefaults>
+  readonly #movie = new Map<number, SampleTable>()
   readonly #builders = new Map<number, TableBuilder>()
   #budget: number
 
@@ -77,26 +82,47 @@ export class FragmentCollector {
     for (const { id, samples } of movie) {
       this.#budget -= samples.count
       if (this.#budget < 0) throw tooMany()
-      this.#builders.set(id, new TableBuilder(samples))
+      this.#movie.set(id, samples)
     }
   }
 
+  /** Memory its tables hold. */
+  get bytes(): number {
+    let bytes = 0
+    for (const builder of this.#builders.values()) bytes += builder.bytes
+    return bytes
+  }
+
   /** Takes a `moof` box (§8.8.4) whose first byte is byte `moofOffset` of the object. */
-  add(bytes: Uint8Array, moof: Box, moofOffset: number): void {
+  *add(bytes: Uint8Array, moof: Box, moofOffset: number): Steps<undefined> {
+    for (const [id, samples] of this.#movie) {
+      const builder = new TableBuilder()
+      yield* builder.begin(samples)
+      this.#builders.set(id, builder)
+      this.#movie.delete(id)
+    }
     let dataEnd = moofOffset
     let first = true
     for (const traf of readBoxes(bytes, moof.body, moof.end)) {
       if (traf.type !== 'traf') continue
-      dataEnd = this.#addTrack(bytes, traf, moofOffset, first ? moofOffset : dataEnd)
+      dataEnd = yield* this.#addTrack(bytes, traf, moofOffset, first ? moofOffset : dataEnd)
       first = false
     }
   }
 
-  table(trackId: number): SampleTable | undefined {
-    return this.#builders.get(trackId)?.build()
+  /** The samples of a track, once: they are not kept here beside it. */
+  takeTable(trackId: number): SampleTable | undefined {
+    const table = this.#movie.get(trackId) ?? this.#builders.get(trackId)?.build()
+    this.#builders.delete(trackId)
+    return table
   }
 
-  #addTrack(bytes: Uint8Array, traf: Box, moofOffset: number, implicitBase: number): number {
+  *#addTrack(
+    bytes: Uint8Array,
+    traf: Box,
+    moofOffset: number,
+    implicitBase: number,
+  ): Steps<number> {
     const boxes = readBoxes(bytes, traf.body, traf.end)
     const tfhd = boxes.find((box) => box.type === 'tfhd')
     if (tfhd === undefined) throw broken('a traf has no tfhd')
@@ -109,7 +135,8 @@ export class FragmentCollector {
     }
     let position = header.base
     for (const trun of boxes) {
-      if (trun.type === 'trun') position = this.#addRun(bytes, trun, header, position, builder)
+      if (trun.type === 'trun')
+        position = yield* this.#addRun(bytes, trun, header, position, builder)
     }
     return position
   }
@@ -138,13 +165,13 @@ export class FragmentCollector {
   }
 
   /** §8.8.8 */
-  #addRun(
+  *#addRun(
     bytes: Uint8Array,
     trun: Box,
     header: TrackFragment,
     position: number,
     builder: TableBuilder | undefined,
-  ): number {
+  ): Steps<number> {
     const fields = new FieldReader(bytes, trun)
     const { flags } = fields.fullBox()
     const count = fields.uint32()
@@ -160,6 +187,7 @@ export class FragmentCollector {
     if (count > 0) builder?.startChunk(start, header.description)
     let end = start
     for (let i = 0; i < count; i += 1) {
+      if (i % ENTRIES_A_STEP === 0) yield
       const duration = flags & 0x100 ? fields.uint32() : header.duration
       const size = flags & 0x200 ? fields.uint32() : header.size
       const own = flags & 0x400 ? fields.uint32() : header.flags
@@ -187,7 +215,7 @@ interface TrackFragment {
 
 const NO_DEFAULTS: FragmentDefaults = { description: 1, duration: 0, size: 0, flags: 0 }
 
-/** A sample costs 12 bytes while it grows, or 41 when it is a run of its own. */
+/** A sample costs 4 to 12 bytes, or 28 when it is a run of its own; a chunk 13. */
 class TableBuilder {
   readonly #sizes = new NumberColumn(Uint32Array)
   readonly #compositions = new NumberColumn(Int32Array)
@@ -198,22 +226,40 @@ class TableBuilder {
   readonly #chunkFirst = new NumberColumn(Uint32Array)
   readonly #chunkOffset = new NumberColumn(Float64Array)
   readonly #chunkDescription = new NumberColumn(Uint8Array)
+  readonly #columns: readonly { readonly bytes: number }[]
+  /** Until one comes that no decoder can start at. */
+  #allKeys = true
   #time = 0
 
-  /** Goes on where the samples of the moov end. */
-  constructor(base: SampleTable) {
-    const { times, chunks, sizes, compositions, keys, count } = base
+  constructor() {
+    this.#columns = [
+      this.#sizes,
+      this.#compositions,
+      this.#keys,
+      this.#runFirst,
+      this.#runTime,
+      this.#runDelta,
+      this.#chunkFirst,
+      this.#chunkOffset,
+      this.#chunkDescription,
+    ]
+  }
+
+  /** Before all others: the samples of the moov. */
+  *begin({ times, chunks, sizes, compositions, keys, count }: SampleTable): Steps<undefined> {
     for (let i = 0; i < count; i += 1) {
+      if (i % ENTRIES_A_STEP === 0) yield
       this.#sizes.push(typeof sizes === 'number' ? sizes : (sizes[i] ?? 0))
       this.#compositions.push(compositions?.[i] ?? 0)
-      if (keys === undefined) this.#keys.push(i)
     }
+    if (keys !== undefined) this.#allKeys = false
     for (const key of keys ?? []) this.#keys.push(key)
     for (const value of times.first) this.#runFirst.push(value)
     for (const value of times.time) this.#runTime.push(value)
     for (const value of times.delta) this.#runDelta.push(value)
     for (const value of chunks.first) this.#chunkFirst.push(value)
     for (const value of chunks.offset) this.#chunkOffset.push(value)
+    yield
     for (let i = 0; i < chunks.first.length; i += 1) {
       this.#chunkDescription.push(chunks.description?.[i] ?? 0)
     }
@@ -222,6 +268,12 @@ class TableBuilder {
       const left = count - (times.first[last] ?? 0)
       this.#time = (times.time[last] ?? 0) + left * (times.delta[last] ?? 0)
     }
+  }
+
+  get bytes(): number {
+    let bytes = 0
+    for (const column of this.#columns) bytes += column.bytes
+    return bytes
   }
 
   /** A fragment's decode time; one that goes back is an overlap of the writer's and is ignored. */
@@ -237,39 +289,42 @@ class TableBuilder {
 
   addSample(size: number, duration: number, composition: number, key: boolean): void {
     const index = this.#sizes.length
-    const run = this.#runFirst.length - 1
-    const from = index - this.#runFirst.at(run)
-    const expected = this.#runTime.at(run) + from * this.#runDelta.at(run)
-    if (run < 0 || this.#runDelta.at(run) !== duration || expected !== this.#time) {
+    const delta = this.#runDelta.last
+    const expected = this.#runTime.last + (index - this.#runFirst.last) * delta
+    if (this.#runFirst.length === 0 || delta !== duration || expected !== this.#time) {
       this.#runFirst.push(index)
       this.#runTime.push(this.#time)
       this.#runDelta.push(duration)
     }
-    if (key) this.#keys.push(index)
+    if (this.#allKeys && !key) {
+      this.#allKeys = false
+      for (let i = 0; i < index; i += 1) this.#keys.push(i)
+    } else if (key && !this.#allKeys) this.#keys.push(index)
     this.#sizes.push(size)
     this.#compositions.push(composition)
     this.#time += duration
   }
 
+  /** The columns are empty then: of each there is one copy, and of one at a time two. */
   build(): SampleTable {
-    const descriptions = new Uint8Array(this.#chunkDescription.numbers)
-    const compositions = new Int32Array(this.#compositions.numbers)
+    const count = this.#sizes.length
+    const one = this.#chunkDescription.allZero
+    const still = this.#compositions.allZero
     return {
-      count: this.#sizes.length,
-      sizes: packSizes(new Uint32Array(this.#sizes.numbers)),
+      count,
+      sizes: packSizes(this.#sizes.take()),
       times: {
-        first: new Uint32Array(this.#runFirst.numbers),
-        time: new Float64Array(this.#runTime.numbers),
-        delta: new Uint32Array(this.#runDelta.numbers),
+        first: this.#runFirst.take(),
+        time: this.#runTime.take(),
+        delta: this.#runDelta.take(),
       },
       chunks: {
-        first: new Uint32Array(this.#chunkFirst.numbers),
-        offset: new Float64Array(this.#chunkOffset.numbers),
-        description: descriptions.some((description) => description > 0) ? descriptions : undefined,
+        first: this.#chunkFirst.take(),
+        offset: this.#chunkOffset.take(),
+        description: one ? undefined : this.#chunkDescription.take(),
       },
-      compositions: compositions.some((offset) => offset !== 0) ? compositions : undefined,
-      keys:
-        this.#keys.length === this.#sizes.length ? undefined : new Uint32Array(this.#keys.numbers),
+      compositions: still ? undefined : this.#compositions.take(),
+      keys: this.#allKeys ? undefined : this.#keys.take(),
     }
   }
 }

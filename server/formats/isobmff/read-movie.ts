@@ -1,8 +1,9 @@
 import type { VideoTrack } from '../../codecs/track.ts'
 import { NearcastError } from '../../lib/errors.ts'
+import { finish, type Steps } from '../../lib/in-turns.ts'
 import { type Box, broken, FieldReader, findBox, readBoxes } from './read-boxes.ts'
 import { readSampleEntry, type SampleDescription } from './read-sample-entry.ts'
-import { readSampleTable } from './read-tables.ts'
+import { readSampleTable, TableMemory } from './read-tables.ts'
 import { EMPTY_TABLE, type SampleTable } from './sample-table.ts'
 
 /** A `moov` box (ISO/IEC 14496-12 §8.2.1). */
@@ -52,6 +53,11 @@ const TRACKS_MAX = 64
 
 /** Reads a whole `moov` box that begins at 0. A broken track is refused alone; throws `media-broken` when there is no movie. */
 export function readMovie(bytes: Uint8Array): Movie {
+  return finish(readMovieInSteps(bytes))
+}
+
+/** The same with stops: hours of film take a second. */
+export function* readMovieInSteps(bytes: Uint8Array): Steps<Movie> {
   const moov = readBoxes(bytes).find((box) => box.type === 'moov')
   if (moov === undefined) throw broken('the index (moov) is damaged')
   const boxes = readBoxes(bytes, moov.body, moov.end)
@@ -63,13 +69,13 @@ export function readMovie(bytes: Uint8Array): Movie {
   }
   const movieTimescale = readMovieTimescale(bytes, boxes)
   const mvex = boxes.find((box) => box.type === 'mvex')
-  return {
-    tracks: boxes
-      .filter((box) => box.type === 'trak')
-      .slice(0, TRACKS_MAX)
-      .map((trak, index) => readTrack(bytes, trak, index, movieTimescale)),
-    fragmentDefaults: mvex && readFragmentDefaults(bytes, mvex),
+  const memory = new TableMemory(bytes.length)
+  const tracks: MovieTrack[] = []
+  for (const trak of boxes.filter((box) => box.type === 'trak').slice(0, TRACKS_MAX)) {
+    tracks.push(yield* readTrack(bytes, trak, { index: tracks.length, movieTimescale, memory }))
+    yield
   }
+  return { tracks, fragmentDefaults: mvex && readFragmentDefaults(bytes, mvex) }
 }
 
 function readMovieTimescale(bytes: Uint8Array, boxes: readonly Box[]): number {
@@ -80,12 +86,17 @@ function readMovieTimescale(bytes: Uint8Array, boxes: readonly Box[]): number {
   return fields.uint32()
 }
 
-function readTrack(
+interface TrackPlace {
+  readonly index: number
+  readonly movieTimescale: number
+  readonly memory: TableMemory
+}
+
+function* readTrack(
   bytes: Uint8Array,
   trak: Box,
-  index: number,
-  movieTimescale: number,
-): MovieTrack {
+  { index, movieTimescale, memory }: TrackPlace,
+): Steps<MovieTrack> {
   const handler = readHandler(bytes, trak)
   const head = readTrackHeader(bytes, trak, index + 1)
   const refused = (reason: string): MovieTrack => ({
@@ -104,6 +115,7 @@ function readTrack(
     if (timescale === 0 || timescale > TIMESCALE_MAX) {
       return refused(`the track has timescale ${timescale}`)
     }
+    yield
     const stbl = findBox(bytes, trak, 'mdia', 'minf', 'stbl')
     if (stbl === undefined) return refused('the track has no stbl')
     const media = handler === 'vide' || handler === 'soun'
@@ -118,7 +130,7 @@ function readTrack(
       descriptions,
       samples: descriptions.every(({ kind }) => kind === 'refused')
         ? EMPTY_TABLE
-        : readSampleTable(bytes, stbl),
+        : yield* readSampleTable(bytes, stbl, memory),
     }
   } catch (error) {
     if (!(error instanceof NearcastError)) throw error
@@ -226,6 +238,9 @@ function readDescriptions(
   return [first, ...others]
 }
 
+/** An editor's timeline has hundreds. */
+const EDITS_MAX = 65_536
+
 /** §8.6.6. Several media edits are played as one span from the first's start to the furthest end. */
 function readEdit(
   bytes: Uint8Array,
@@ -237,6 +252,7 @@ function readEdit(
   const fields = new FieldReader(bytes, elst)
   const { version } = fields.fullBox()
   const count = fields.entryCount(version === 1 ? 20 : 12)
+  if (count > EDITS_MAX) throw broken(`an edit list of ${count} edits`)
   const ticks = (duration: number) => (duration / movieTimescale) * timescale
   let delay = 0
   let start: number | undefined

@@ -1,24 +1,55 @@
+import { ENTRIES_A_STEP, forEntries, type Steps } from '../../lib/in-turns.ts'
 import { type Box, broken, FieldReader, readBoxes, viewOf } from './read-boxes.ts'
 import {
   type Chunks,
   checkSampleCount,
   EMPTY_TABLE,
-  packSizes,
   type SampleTable,
   type TimeRuns,
 } from './sample-table.ts'
+
+/** Bytes of tables a byte of the index may become: chunk offsets become three times as much, compact sizes with composition offsets six times. */
+const MEMORY_A_BYTE = 8
+/** Whatever the index's length: composition offsets of samples that are all of one size are backed by no bytes. */
+const MEMORY_LEAST = 1024 * 1024
+/** 200 hours of film have about 120 MB. */
+const MEMORY_MAX = 256 * 1024 * 1024
+
+/** Memory that the tables of an index of `bytes` may take at most. */
+export function tableMemory(bytes: number): number {
+  return Math.min(MEMORY_MAX, MEMORY_LEAST + bytes * MEMORY_A_BYTE)
+}
+
+/** What the tables of one movie may still take; above it `take` throws `media-broken`. */
+export class TableMemory {
+  #left: number
+
+  constructor(bytes: number) {
+    this.#left = tableMemory(bytes)
+  }
+
+  take(entries: number, bytesEach: number): void {
+    this.#left -= entries * bytesEach
+    if (this.#left < 0) throw broken('tables of more memory than their bytes account for')
+  }
+}
 
 /**
  * Reads the sample tables of an `stbl` box (ISO/IEC 14496-12 §8.6, §8.7). Nothing is allocated that the bytes do not back:
  * each count is held against its box. Contradictions throw `media-broken`; tables that only differ in length are cut to the shortest.
  */
-export function readSampleTable(bytes: Uint8Array, stbl: Box): SampleTable {
+export function* readSampleTable(
+  bytes: Uint8Array,
+  stbl: Box,
+  memory: TableMemory,
+): Steps<SampleTable> {
   const boxes = new Map(readBoxes(bytes, stbl.body, stbl.end).map((box) => [box.type, box]))
-  const sizes = readSizes(bytes, boxes.get('stsz'), boxes.get('stz2'))
-  const offsets = readOffsets(bytes, boxes.get('stco'), boxes.get('co64'))
+  const sizes = yield* readSizes(bytes, boxes.get('stsz'), boxes.get('stz2'), memory)
+  const offsets = yield* readOffsets(bytes, boxes.get('stco'), boxes.get('co64'), memory)
   if (sizes.count === 0 || offsets.length === 0) return EMPTY_TABLE
-  const chunks = readChunks(bytes, need(boxes.get('stsc'), 'stsc'), offsets, sizes.count)
-  const times = readTimes(bytes, need(boxes.get('stts'), 'stts'))
+  const stsc = need(boxes.get('stsc'), 'stsc')
+  const chunks = yield* readChunks(bytes, stsc, offsets, sizes.count, memory)
+  const times = yield* readTimes(bytes, need(boxes.get('stts'), 'stts'), memory)
   const count = Math.min(sizes.count, chunks.samples, times.samples)
   if (count === 0) return EMPTY_TABLE
   checkSampleCount(count)
@@ -28,8 +59,8 @@ export function readSampleTable(bytes: Uint8Array, stbl: Box): SampleTable {
     sizes: typeof sizes.sizes === 'number' ? sizes.sizes : sizes.sizes.subarray(0, count),
     times: times.runs,
     chunks: chunks.chunks,
-    compositions: readCompositions(bytes, boxes.get('ctts'), count),
-    keys: stss === undefined ? undefined : readKeys(bytes, stss, count),
+    compositions: yield* readCompositions(bytes, boxes.get('ctts'), count, memory),
+    keys: stss === undefined ? undefined : yield* readKeys(bytes, stss, count, memory),
   }
 }
 
@@ -38,63 +69,86 @@ interface Sizes {
   readonly sizes: Uint16Array | Uint32Array | number
 }
 
-function readSizes(bytes: Uint8Array, stsz: Box | undefined, stz2: Box | undefined): Sizes {
-  if (stsz === undefined) return readCompactSizes(bytes, need(stz2, 'stsz'))
+function* readSizes(
+  bytes: Uint8Array,
+  stsz: Box | undefined,
+  stz2: Box | undefined,
+  memory: TableMemory,
+): Steps<Sizes> {
+  if (stsz === undefined) return yield* readCompactSizes(bytes, need(stz2, 'stsz'), memory)
   const fields = new FieldReader(bytes, stsz)
   fields.fullBox()
   const common = fields.uint32()
   if (common !== 0) return { count: fields.uint32(), sizes: common }
   const count = fields.entryCount(4)
-  const sizes = new Uint32Array(count)
+  const { position } = fields
   const view = viewOf(bytes)
-  for (let i = 0; i < count; i += 1) sizes[i] = view.getUint32(fields.position + i * 4)
-  return { count, sizes: packSizes(sizes) }
+  let bits = 0
+  yield* forEntries(count, (from, to) => {
+    for (let i = from; i < to; i += 1) bits |= view.getUint32(position + i * 4)
+  })
+  const short = bits >>> 16 === 0
+  memory.take(count, short ? 2 : 4)
+  const sizes = short ? new Uint16Array(count) : new Uint32Array(count)
+  yield* forEntries(count, (from, to) => {
+    for (let i = from; i < to; i += 1) sizes[i] = view.getUint32(position + i * 4)
+  })
+  return { count, sizes }
 }
 
-function readCompactSizes(bytes: Uint8Array, stz2: Box): Sizes {
+function* readCompactSizes(bytes: Uint8Array, stz2: Box, memory: TableMemory): Steps<Sizes> {
   const fields = new FieldReader(bytes, stz2)
   fields.fullBox()
   fields.skip(3)
   const bits = fields.uint8()
   if (bits !== 4 && bits !== 8 && bits !== 16) throw broken(`stz2 has fields of ${bits} bits`)
   const count = fields.entryCount(bits / 8)
+  memory.take(count, 2)
   const sizes = new Uint16Array(count)
-  for (let i = 0; i < count; i += 1) {
-    if (bits === 16) sizes[i] = fields.uint16()
-    else if (bits === 8) sizes[i] = fields.uint8()
-    else if (i % 2 === 0) {
-      const pair = fields.uint8()
-      sizes[i] = pair >> 4
-      if (i + 1 < count) sizes[i + 1] = pair & 15
+  yield* forEntries(count, (from, to) => {
+    for (let i = from; i < to; i += 1) {
+      if (bits === 16) sizes[i] = fields.uint16()
+      else if (bits === 8) sizes[i] = fields.uint8()
+      else if (i % 2 === 0) {
+        const pair = fields.uint8()
+        sizes[i] = pair >> 4
+        if (i + 1 < count) sizes[i + 1] = pair & 15
+      }
     }
-  }
+  })
   return { count, sizes }
 }
 
-function readOffsets(
+function* readOffsets(
   bytes: Uint8Array,
   stco: Box | undefined,
   co64: Box | undefined,
-): Float64Array {
+  memory: TableMemory,
+): Steps<Float64Array> {
   const large = co64 !== undefined
   const fields = new FieldReader(bytes, need(co64 ?? stco, 'stco'))
   fields.fullBox()
   const count = fields.entryCount(large ? 8 : 4)
+  memory.take(count, 8)
   const offsets = new Float64Array(count)
-  for (let i = 0; i < count; i += 1) offsets[i] = large ? fields.uint64() : fields.uint32()
+  yield* forEntries(count, (from, to) => {
+    for (let i = from; i < to; i += 1) offsets[i] = large ? fields.uint64() : fields.uint32()
+  })
   return offsets
 }
 
-function readChunks(
+function* readChunks(
   bytes: Uint8Array,
   stsc: Box,
   offset: Float64Array,
   sampleCount: number,
-): { readonly chunks: Chunks; readonly samples: number } {
+  memory: TableMemory,
+): Steps<{ readonly chunks: Chunks; readonly samples: number }> {
   const fields = new FieldReader(bytes, stsc)
   fields.fullBox()
   const runs = fields.entryCount(12)
   if (runs === 0) throw broken('stsc is empty though there are chunks')
+  memory.take(offset.length, 5)
   const first = new Uint32Array(offset.length)
   const description = new Uint8Array(offset.length)
   let several = false
@@ -110,6 +164,7 @@ function readChunks(
     if (next <= from) throw broken(`stsc goes from chunk ${from} to ${next}`)
     if (entry > 1) several = true
     for (; chunk < next - 1 && chunk < offset.length && sample < sampleCount; chunk += 1) {
+      if (chunk % ENTRIES_A_STEP === 0) yield
       first[chunk] = sample
       description[chunk] = entry - 1
       sample = Math.min(sampleCount, sample + perChunk)
@@ -126,32 +181,36 @@ function readChunks(
   }
 }
 
-function readTimes(
+function* readTimes(
   bytes: Uint8Array,
   stts: Box,
-): { readonly runs: TimeRuns; readonly samples: number } {
+  memory: TableMemory,
+): Steps<{ readonly runs: TimeRuns; readonly samples: number }> {
   const fields = new FieldReader(bytes, stts)
   fields.fullBox()
   const count = fields.entryCount(8)
+  memory.take(count, 16)
   const first = new Uint32Array(count)
   const time = new Float64Array(count)
   const delta = new Uint32Array(count)
   let runs = 0
   let samples = 0
   let now = 0
-  for (let i = 0; i < count; i += 1) {
-    const length = fields.uint32()
-    // Old writers hold a negative step here to mend the sum; such a step is none.
-    const step = fields.int32()
-    if (length === 0) continue
-    if (samples + length > 2 ** 32 - 1) throw broken('stts has more than 2^32 samples')
-    first[runs] = samples
-    time[runs] = now
-    delta[runs] = Math.max(0, step)
-    samples += length
-    now += length * Math.max(0, step)
-    runs += 1
-  }
+  yield* forEntries(count, (from, to) => {
+    for (let i = from; i < to; i += 1) {
+      const length = fields.uint32()
+      // Old writers hold a negative step here to mend the sum; such a step is none.
+      const step = fields.int32()
+      if (length === 0) continue
+      if (samples + length > 2 ** 32 - 1) throw broken('stts has more than 2^32 samples')
+      first[runs] = samples
+      time[runs] = now
+      delta[runs] = Math.max(0, step)
+      samples += length
+      now += length * Math.max(0, step)
+      runs += 1
+    }
+  })
   if (!Number.isSafeInteger(now)) throw broken(`stts lasts ${now} ticks`)
   return {
     samples,
@@ -163,48 +222,65 @@ function readTimes(
   }
 }
 
-/** 24 hours of 120 pictures a second. */
-const COMPOSITIONS_MAX = 10_500_000
-
 /** §8.6.1.3: offsets are signed in version 1; writers of version 0 put negative ones there as well, so both are read as signed. */
-function readCompositions(
+function* readCompositions(
   bytes: Uint8Array,
   ctts: Box | undefined,
   count: number,
-): Int32Array | undefined {
+  memory: TableMemory,
+): Steps<Int32Array | undefined> {
   if (ctts === undefined) return undefined
   const fields = new FieldReader(bytes, ctts)
   fields.fullBox()
   const runs = fields.entryCount(8)
   if (runs === 0) return undefined
-  // Sizes that are all the same are backed by no bytes, so a few bytes could claim gigabytes here.
-  if (count > COMPOSITIONS_MAX) throw broken(`ctts for ${count} samples`)
+  memory.take(count, 4)
   const offsets = new Int32Array(count)
   let sample = 0
   let any = false
   for (let i = 0; i < runs && sample < count; i += 1) {
+    if (i % ENTRIES_A_STEP === 0) yield
     const end = Math.min(count, sample + fields.uint32())
     const offset = fields.int32()
-    if (offset !== 0) any = true
-    offsets.fill(offset, sample, end)
-    sample = end
+    if (offset === 0) {
+      sample = end
+      continue
+    }
+    any = true
+    while (sample < end) {
+      const stop = Math.min(end, sample + FILLED_A_STEP)
+      offsets.fill(offset, sample, stop)
+      if (stop - sample === FILLED_A_STEP) yield
+      sample = stop
+    }
   }
   return any ? offsets : undefined
 }
 
-function readKeys(bytes: Uint8Array, stss: Box, sampleCount: number): Uint32Array {
+/** 256 KiB of new memory. */
+const FILLED_A_STEP = 65_536
+
+function* readKeys(
+  bytes: Uint8Array,
+  stss: Box,
+  sampleCount: number,
+  memory: TableMemory,
+): Steps<Uint32Array> {
   const fields = new FieldReader(bytes, stss)
   fields.fullBox()
   const count = fields.entryCount(4)
+  memory.take(count, 4)
   const keys = new Uint32Array(count)
   let length = 0
-  for (let i = 0; i < count; i += 1) {
-    const index = fields.uint32() - 1
-    if (index < 0 || index >= sampleCount) continue
-    if (length > 0 && index <= (keys[length - 1] ?? 0)) throw broken('stss does not rise')
-    keys[length] = index
-    length += 1
-  }
+  yield* forEntries(count, (from, to) => {
+    for (let i = from; i < to; i += 1) {
+      const index = fields.uint32() - 1
+      if (index < 0 || index >= sampleCount) continue
+      if (length > 0 && index <= (keys[length - 1] ?? 0)) throw broken('stss does not rise')
+      keys[length] = index
+      length += 1
+    }
+  })
   return keys.subarray(0, length)
 }
 

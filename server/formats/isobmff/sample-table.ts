@@ -1,3 +1,4 @@
+import { ENTRIES_A_STEP, type Steps } from '../../lib/in-turns.ts'
 import { broken } from './read-boxes.ts'
 
 /**
@@ -202,12 +203,18 @@ function fillKeys(table: SampleTable, from: number, keys: Uint8Array): void {
  * The table without what lies outside an object of `size` bytes, from the first such sample on (a truncated file plays up to
  * where it ends).
  */
-export function cutToObject(table: SampleTable, size: number): SampleTable {
+export function* cutToObject(table: SampleTable, size: number): Steps<SampleTable> {
   const { first, offset } = table.chunks
+  let walked = 0
   for (let chunk = 0; chunk < first.length; chunk += 1) {
     const start = first[chunk] ?? 0
     const end = chunk + 1 < first.length ? (first[chunk + 1] ?? 0) : table.count
     let position = offset[chunk] ?? 0
+    walked += 1
+    if (walked >= ENTRIES_A_STEP) {
+      walked = 0
+      yield
+    }
     if (typeof table.sizes === 'number') {
       const whole = table.sizes === 0 ? end - start : Math.floor((size - position) / table.sizes)
       if (start < end && whole < end - start) return firstSamples(table, start + Math.max(0, whole))
@@ -215,6 +222,7 @@ export function cutToObject(table: SampleTable, size: number): SampleTable {
     }
     for (let i = start; i < end; i += 1) {
       position += table.sizes[i] ?? 0
+      walked += 1
       if (position > size) return firstSamples(table, i)
     }
   }
@@ -246,8 +254,7 @@ export function firstSamples(table: SampleTable, count: number): SampleTable {
 }
 
 function keysBelow(keys: Uint32Array, count: number): Uint32Array {
-  const end = keys.findIndex((key) => key >= count)
-  return end === -1 ? keys : keys.subarray(0, end)
+  return keys.subarray(0, countBelow(keys, count))
 }
 
 /** What the table costs in memory: of a part of an array that is all of it. */
@@ -279,7 +286,7 @@ export const EMPTY_TABLE: SampleTable = {
 /** Sizes in as few bytes as they need. */
 export function packSizes(sizes: Uint32Array): Uint16Array | Uint32Array {
   for (const size of sizes) if (size > 0xffff) return sizes
-  return Uint16Array.from(sizes)
+  return new Uint16Array(sizes)
 }
 
 export function checkSampleCount(count: number): void {

@@ -14,6 +14,7 @@ import {
   tableBytes,
 } from '../../../server/formats/isobmff/sample-table.ts'
 import { box, fullBox, i32, u16, u32, u64, u8 } from '../../../server/formats/isobmff/write-box.ts'
+import { finish } from '../../../server/lib/in-turns.ts'
 import { writeSampleEntry } from '../../../server/formats/isobmff/write-sample-entry.ts'
 
 const AAC: AudioTrack = {
@@ -69,8 +70,8 @@ describe('fragments', () => {
       [{ id: 1, samples: EMPTY_TABLE }],
       budget,
     )
-    collector.add(bytes, only(bytes), at)
-    return collector.table(1) ?? EMPTY_TABLE
+    finish(collector.add(bytes, only(bytes), at))
+    return collector.takeTable(1) ?? EMPTY_TABLE
   }
 
   it('§8.8.7, §8.8.8: what a run leaves out comes from its fragment, and else from the movie', () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { readBoxes, readBoxHeader } from '../../../server/formats/isobmff/read-boxes.ts'
-import { readSampleTable } from '../../../server/formats/isobmff/read-tables.ts'
+import { readSampleTable, TableMemory } from '../../../server/formats/isobmff/read-tables.ts'
 import {
   cutToObject,
   decodeTime,
@@ -14,6 +14,7 @@ import {
   type SampleTable,
 } from '../../../server/formats/isobmff/sample-table.ts'
 import { box, fullBox, i32, u32, u64, u8 } from '../../../server/formats/isobmff/write-box.ts'
+import { finish } from '../../../server/lib/in-turns.ts'
 
 const stts = (...entries: number[]) => fullBox('stts', 0, 0, u32(entries.length / 2, ...entries))
 const stsc = (...entries: number[]) => fullBox('stsc', 0, 0, u32(entries.length / 3, ...entries))
@@ -24,7 +25,7 @@ function read(...boxes: readonly Uint8Array[]): SampleTable {
   const bytes = box('stbl', ...boxes)
   const [stbl] = readBoxes(bytes)
   if (stbl === undefined) throw new Error('no stbl')
-  return readSampleTable(bytes, stbl)
+  return finish(readSampleTable(bytes, stbl, new TableMemory(bytes.length)))
 }
 
 /** Six samples in three chunks of 2, 2, 2, then one of 1. */
@@ -76,10 +77,10 @@ describe('sample tables', () => {
 
   it('are cut where the object ends', () => {
     const table = read(...SEVEN)
-    expect(cutToObject(table, 411)).toBe(table)
-    expect(cutToObject(table, 410).count).toBe(6)
-    expect(cutToObject(table, 308).count).toBe(4)
-    expect(cutToObject(table, 99).count).toBe(0)
+    expect(finish(cutToObject(table, 411))).toBe(table)
+    expect(finish(cutToObject(table, 410)).count).toBe(6)
+    expect(finish(cutToObject(table, 308)).count).toBe(4)
+    expect(finish(cutToObject(table, 99)).count).toBe(0)
   })
 
   it('go as far as the shortest of them', () => {

@@ -1,0 +1,54 @@
+import type { Clock } from './clock.ts'
+
+/** Long work that can be stopped where it yields, so that others come in between. */
+export type Steps<T> = Generator<undefined, T, undefined>
+
+/** Entries of a table from stop to stop: some tenths of a millisecond. */
+export const ENTRIES_A_STEP = 8192
+/** What others in the process wait for it at most. */
+const TURN_MS = 4
+
+/** `work` on the entries `from` up to `to`, again and again until `count` are done. */
+export function* forEntries(
+  count: number,
+  work: (from: number, to: number) => void,
+): Steps<undefined> {
+  for (let from = 0; from < count; from += ENTRIES_A_STEP) {
+    work(from, Math.min(count, from + ENTRIES_A_STEP))
+    yield
+  }
+}
+
+/** All steps at once, for work that is known to be small. */
+export function finish<T>(steps: Steps<T>): T {
+  for (;;) {
+    const step = steps.next()
+    if (step.done) return step.value
+  }
+}
+
+/** A few milliseconds of steps at a time, the event loop's other work in between; stops with the signal's reason. */
+export async function inTurns<T>(steps: Steps<T>, clock: Clock, signal: AbortSignal): Promise<T> {
+  for (let until = clock.monotonic() + TURN_MS; ; ) {
+    const step = steps.next()
+    if (step.done) return step.value
+    if (clock.monotonic() < until) continue
+    await nextTurn()
+    signal.throwIfAborted()
+    until = clock.monotonic() + TURN_MS
+  }
+}
+
+/** One turn each round of the event loop, however many works go on. */
+const waiting: (() => void)[] = []
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    if (waiting.push(resolve) === 1) setImmediate(letOneGo)
+  })
+}
+
+function letOneGo(): void {
+  waiting.shift()?.()
+  if (waiting.length > 0) setImmediate(letOneGo)
+}
