@@ -4,6 +4,7 @@ import type { ChangeStamp } from '../cache/stored-object.ts'
 import { InvalidationIndex } from '../distribution/invalidation-index.ts'
 import { describeError, NearcastError } from '../lib/errors.ts'
 import { failureLogOf } from '../lib/failure-log.ts'
+import { peerAddress } from '../lib/peer-address.ts'
 import { readableToken, systemRandom } from '../lib/random.ts'
 import { answerCached } from './answer-cached.ts'
 import { answerDirect } from './answer-direct.ts'
@@ -220,7 +221,7 @@ function beginRecord(
   const at = clock.now()
   const startedMonotonic = clock.monotonic()
   // A connection that is lost has none any more.
-  const address = socket.remoteAddress ?? ''
+  const address = peerAddress(socket)
   return (outcome) => ({
     at,
     edge: edgeId,

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import type { Reader } from '../cache/reader.ts'
 import type { Slice } from '../cache/slice.ts'
 import { NearcastError } from '../lib/errors.ts'
+import { peerAddress } from '../lib/peer-address.ts'
 import type { AccessRecord } from './access-record.ts'
 import type { DirectAnswer } from './fast-direct.ts'
 import type { FastAnswer, FastDirect, FastPath } from './fast-path.ts'
@@ -53,7 +54,7 @@ export function serveFast(
   given: FastDeps,
   handOver: (socket: Socket) => void,
 ): FastConnection {
-  const deps: LineDeps = { address: socket.remoteAddress ?? '', ...given }
+  const deps: LineDeps = { address: peerAddress(socket), ...given }
   let answering = false
   let answered = false
   let ended = false

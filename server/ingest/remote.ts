@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import { peerAddress } from '../lib/peer-address.ts'
 
 /** The other end of a connection. */
 export interface Remote {
@@ -11,7 +12,7 @@ export interface Remote {
 }
 
 export function remoteOf(socket: Socket): Remote {
-  const address = (socket.remoteAddress ?? '').replace(/^::ffff:/, '')
+  const address = peerAddress(socket)
   const host = address.includes(':') ? `[${address}]` : address
   const protocol = socket instanceof TLSSocket ? 'rtmps' : 'rtmp'
   return { address, text: `${host}:${socket.remotePort}`, protocol }

@@ -50,9 +50,10 @@ export class AudioFollower implements Follower {
   }
 
   take(frame: RawFrame): void {
+    const { reorderMs, key, data } = frame
     const rawMs = this.#stamps.mend(frame.rawMs, this.#now.monotonic())
-    this.#frameSamples = this.#grid.samplesOf(frame.data)
-    this.#queue.push({ ...frame, rawMs })
+    this.#frameSamples = this.#grid.samplesOf(data)
+    this.#queue.push({ rawMs, reorderMs, key, data })
     this.#drain()
   }
 

@@ -278,7 +278,7 @@ export class Segmenter {
     // A hole in the picture says little about the frames after it.
     const usual = Math.min(duration, 2 * (this.#typicalTicks || duration))
     this.#typicalTicks += (usual - this.#typicalTicks) / (this.#typicalTicks === 0 ? 1 : 8)
-    this.#pushLead(lead, { ...held, duration })
+    this.#pushLead(lead, { duration, ...held })
   }
 
   /** Until the length of a part is chosen from the first frames, they wait. */

@@ -104,7 +104,7 @@ export class VideoFollower implements Follower {
     const duration = nextDts - held.dts
     const usual = Math.min(duration, 2 * (this.#typicalTicks || duration))
     this.#typicalTicks += (usual - this.#typicalTicks) / (this.#typicalTicks === 0 ? 1 : 8)
-    this.lane.push({ ...held, duration }, this.#typicalTicks)
+    this.lane.push({ duration, ...held }, this.#typicalTicks)
     this.#onReach(((nextDts + held.compositionOffset) * 1000) / this.lane.timescale)
   }
 }
