@@ -1,9 +1,23 @@
 import type { Request, Response } from 'express'
 import { NearcastError } from '../lib/errors.ts'
 import type { EventFeed, NumberedEvent } from './event-feed.ts'
+import type { Described } from './openapi.ts'
 
 const BEAT_MS = 15_000
 const READERS_MAX = 64
+const TYPE = 'text/event-stream'
+
+/** The row of the API that is no question and answer. */
+export const EVENTS: Described = {
+  method: 'get',
+  path: '/events',
+  summary: 'What happens to streams, as it happens',
+  fields: {
+    'Last-Event-ID': 'Id of the last event that was read: what came after it is told first.',
+  },
+  status: 200,
+  type: TYPE,
+}
 
 /**
  * Answers with events as they happen: text/event-stream, WHATWG HTML §9.2. A reader that does not read holds up its own
@@ -23,7 +37,7 @@ export function serveEvents(
     response.once('close', leave)
     closing.addEventListener('abort', leave, { once: true })
     try {
-      response.set({ 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+      response.set({ 'content-type': TYPE, 'cache-control': 'no-store' })
       response.flushHeaders()
       const lastId = request.get('last-event-id')
       for await (const one of feed.follow(lastId, BEAT_MS, gone.signal)) {

@@ -16,7 +16,7 @@ import { recordingRoutes } from './recording-routes.ts'
 import { keyRoutes } from './key-routes.ts'
 import { openApiOf } from './openapi.ts'
 import type { ApiContext, Route } from './route.ts'
-import { serveEvents } from './serve-events.ts'
+import { EVENTS, serveEvents } from './serve-events.ts'
 import { serverRoutes } from './server-routes.ts'
 import { streamRoutes } from './stream-routes.ts'
 
@@ -75,11 +75,15 @@ export async function startControl(deps: ControlDeps): Promise<Control> {
   })
   addHealth(app, deps)
   app.get('/api/openapi.json', (_, response) => {
-    response.json(openApiOf(apiRoutes, deps.version))
+    response.json(openApiOf(deps.events ? [...apiRoutes, EVENTS] : apiRoutes, deps.version))
   })
   const closing = new AbortController()
   if (deps.events)
-    app.get('/api/v1/events', tokenCheck(deps.token), serveEvents(deps.events, closing.signal))
+    app.get(
+      `/api/v1${EVENTS.path}`,
+      tokenCheck(deps.token),
+      serveEvents(deps.events, closing.signal),
+    )
   app.use('/api/v1', tokenCheck(deps.token), apiRouter(deps))
   await addConsole(app, deps.consoleFolder)
   app.use((request: Request) => {

@@ -642,6 +642,16 @@ describe('the rest of the API', () => {
     const telling = await startControl({ ...deps, events: feed })
     const url = `http://127.0.0.1:${telling.port}/api/v1/events`
     expect((await fetch(url)).status).toBe(401)
+    const api = await fetch(`http://127.0.0.1:${telling.port}/api/openapi.json`)
+    expect(
+      Reflect.get(Reflect.get(Object(await api.json()), 'paths'), '/api/v1/events'),
+    ).toMatchObject({
+      get: {
+        operationId: 'getEvents',
+        parameters: [{ name: 'Last-Event-ID', in: 'header' }],
+        responses: { 200: { content: { 'text/event-stream': {} } } },
+      },
+    })
     const response = await fetch(url, { headers: { authorization: `Bearer ${TOKEN}` } })
     expect(response.headers.get('content-type')).toContain('text/event-stream')
     feed.tell({ kind: 'publish', stream: 'main' })
