@@ -38,11 +38,24 @@ export interface Stream {
   readonly framesPerSecond?: number
   readonly keyIntervalSeconds?: number
   readonly viewers?: number
+  /** While a publisher is on air. */
+  readonly health?: Health
   readonly ladder?: {
     readonly state: 'starting' | 'on' | 'reduced' | 'off'
     readonly reason?: string
+    readonly encoder?: string
     readonly rungs: readonly { readonly width: number; readonly height: number }[]
   }
+}
+export interface Health {
+  readonly condition: 'good' | 'fair' | 'poor'
+  readonly advice: readonly { readonly weight: 'problem' | 'hint'; readonly sentence: string }[]
+  readonly lagMs?: number
+  readonly jitterMs?: number
+  readonly gaps: number
+  readonly missingFrames: number
+  readonly driftMs?: number
+  readonly bFrames?: boolean
 }
 export interface Recording {
   readonly stream: string
@@ -74,11 +87,19 @@ export interface Edge {
 export interface Key {
   readonly id: string
   readonly name: string
+  /** Its last characters behind dots. */
+  readonly masked: string
+  readonly backup: boolean
   readonly createdAt: number
+  /** It was replaced, and holds no longer than this. */
+  readonly until?: number
 }
-export interface NewKey extends Key {
+export interface NewKey {
+  readonly name: string
   readonly key: string
-  readonly server?: string
+  readonly backup: boolean
+  /** Where it was made in place of another: how long that one still holds. */
+  readonly formerUntil?: number
 }
 export interface Invalidation {
   readonly id: string

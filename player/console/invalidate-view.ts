@@ -39,7 +39,12 @@ export function openInvalidate(): void {
       ),
       paths,
     ),
-    h('label', {}, soft, ' Soft: what is stored becomes stale, and is asked for anew'),
+    h(
+      'label',
+      { class: 'check' },
+      soft,
+      'Soft: what is stored becomes stale, and is asked for anew',
+    ),
     h(
       'div',
       { class: 'row' },

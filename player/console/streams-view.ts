@@ -1,9 +1,16 @@
 import { call, type Overview, type Stream } from './api.ts'
 import { button, byId, copyButton, h, renderOnce } from './dom.ts'
 import { bitsPerSecond, count, duration, reachable } from './format.ts'
+import { type HealthPart, healthPart } from './health-view.ts'
 
-/** Above it, a viewer who joins or falls behind waits for the next key frame. */
-const LONG_KEY_INTERVAL_SECONDS = 4
+interface Card {
+  readonly element: HTMLElement
+  readonly facts: HTMLElement
+  readonly health: HealthPart
+  readonly hint: HTMLElement
+}
+
+let cards: readonly Card[] = []
 
 export function showStreams({ streams, at, health }: Overview): void {
   const listener = health.listeners['http'] ?? health.listeners['https']
@@ -16,24 +23,29 @@ export function showStreams({ streams, at, health }: Overview): void {
     stream.startedAt,
     http,
   ])
-  renderOnce(parent, names, () =>
-    streams.length === 0
+  renderOnce(parent, names, () => {
+    cards = streams.map((stream) => cardOf(stream, http))
+    return streams.length === 0
       ? [h('p', { class: 'empty' }, 'Nobody is live. “Go live” below has what OBS needs.')]
-      : streams.map((stream) => cardOf(stream, http)),
-  )
+      : cards.map(({ element }) => element)
+  })
   for (const [index, stream] of streams.entries()) {
-    const facts = parent.children[index]?.querySelector('.facts')
-    facts?.replaceChildren(...factsOf(stream, at))
-    const hint = parent.children[index]?.querySelector('.hint')
-    if (hint) hint.textContent = hintOf(stream)
+    const card = cards[index]
+    if (!card) continue
+    card.facts.replaceChildren(...factsOf(stream, at))
+    card.health.show(stream.health)
+    card.hint.textContent = hintOf(stream)
   }
 }
 
-function cardOf(stream: Stream, http: string | undefined): HTMLElement {
+function cardOf(stream: Stream, http: string | undefined): Card {
   const name = encodeURIComponent(stream.name)
-  return h(
+  const facts = h('dl', { class: 'facts' })
+  const health = healthPart(stream.name)
+  const hint = h('p', { class: 'hint' })
+  const element = h(
     'article',
-    { class: 'stream' },
+    { class: 'stream', 'aria-label': stream.name },
     h(
       'header',
       {},
@@ -69,9 +81,11 @@ function cardOf(stream: Stream, http: string | undefined): HTMLElement {
           call('DELETE', `/streams/${name}`).catch((thrown: Error) => alert(thrown.message))
       }),
     ),
-    h('dl', { class: 'facts' }),
-    h('p', { class: 'hint' }),
+    facts,
+    health.element,
+    hint,
   )
+  return { element, facts, health, hint }
 }
 
 function factsOf(stream: Stream, at: number): HTMLElement[] {
@@ -88,6 +102,7 @@ function factsOf(stream: Stream, at: number): HTMLElement[] {
     ['On air', stream.onBackup ? 'the backup' : undefined],
     ['Standing by', stream.standingBy],
     ['Smaller pictures', rungsOf(stream)],
+    ['Encoder', stream.ladder?.encoder],
     ['Viewers', viewers === undefined ? undefined : `about ${count(viewers)}`],
     ['Live for', duration((at - stream.startedAt) / 1000)],
   ]
@@ -102,15 +117,8 @@ function rungsOf({ ladder }: Stream): string | undefined {
   return sizes.length === 0 ? 'none' : sizes.join(', ')
 }
 
-function hintOf({ keyIntervalSeconds: gop, ladder }: Stream): string {
-  const hints: string[] = []
-  if (gop !== undefined && gop > LONG_KEY_INTERVAL_SECONDS)
-    hints.push(
-      `A key frame only every ${count(gop)} s: set “Keyframe Interval” to 1 s in OBS (Output, Advanced) for less delay.`,
-    )
-  if (ladder?.reason !== undefined)
-    hints.push(
-      `${ladder.rungs.length === 0 ? 'No' : 'Not all'} smaller pictures: ${ladder.reason}.`,
-    )
-  return hints.join(' ')
+/** What the health advice cannot know: it is of the publisher, this of the machine. */
+function hintOf({ ladder }: Stream): string {
+  if (ladder?.reason === undefined) return ''
+  return `${ladder.rungs.length === 0 ? 'No' : 'Not all'} smaller pictures: ${ladder.reason}.`
 }

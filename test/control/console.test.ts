@@ -65,7 +65,7 @@ describe('the console', () => {
     await page.getByRole('textbox', { name: 'Stream name' }).fill('stage-2')
     await page.getByRole('button', { name: 'New key' }).click()
     await page.getByText('Stream key of stage-2').waitFor()
-    await page.getByRole('cell', { name: 'stage-2' }).waitFor()
+    await page.getByRole('cell', { name: 'stage-2', exact: true }).waitFor()
 
     await page.getByLabel('Paths, one a line').fill('/<b>bold</b>/*')
     await page.getByRole('button', { name: 'Invalidate' }).click()
@@ -87,6 +87,97 @@ describe('the console', () => {
     expect(await first.locator('dt').textContent()).toBe('why')
     await page.getByRole('cell', { name: '/live/* → live' }).waitFor()
     expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  it('rotates a key by keyboard, with an overlap, and copies what OBS needs', async () => {
+    const { page, complaints } = await openPage(
+      `${server.control}/#token=${server.ready.adminToken}`,
+    )
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write'])
+    await page.getByRole('textbox', { name: 'Stream name' }).fill('stage-3')
+    await page.getByRole('checkbox', { name: 'For a backup publisher' }).check()
+    await page.getByRole('button', { name: 'New key' }).click()
+    await page.getByText('Backup stream key of stage-3').waitFor()
+    const key = page.locator('#fresh-key code')
+    const former = (await key.textContent()) ?? ''
+    const row = page.getByRole('row').filter({ hasText: 'stage-3' })
+    await row.getByText('backup').waitFor()
+    expect(await row.textContent()).not.toContain(former)
+
+    const rotate = page.getByRole('button', { name: 'Rotate the key of stage-3' })
+    await rotate.press('Enter')
+    await page.getByRole('dialog', { name: 'Another key for stage-3' }).press('Escape')
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
+    expect(await key.textContent()).toBe(former)
+
+    await rotate.press('Enter')
+    await page.getByLabel(`The key that ends in ${former.slice(-4)}`).selectOption('3600')
+    await page.getByRole('button', { name: 'Make the new key' }).press('Enter')
+    await page.getByText('The former key holds until').waitFor()
+    const made = (await key.textContent()) ?? ''
+    expect(made).not.toBe(former)
+    expect(await page.evaluate('document.activeElement.ariaLabel')).toBe('Copy the key')
+    await row.getByText('until').waitFor()
+    expect(await row.count()).toBe(2)
+    expect(await rotate.count()).toBe(1)
+
+    await page.getByRole('button', { name: 'Copy OBS settings' }).click()
+    await page.getByRole('button', { name: 'Copied' }).waitFor()
+    const copied = await page.evaluate('navigator.clipboard.readText()')
+    expect(copied).toContain(`Server: ${server.ready.rtmp}\nStream Key: ${made}\n`)
+    expect(copied).toContain('Keyframe Interval: 1 s')
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  it('shows the health of a stream in the words of the API, on a phone too', async () => {
+    const advice = [
+      { weight: 'problem', sentence: 'The upload is <b>too slow</b>.' },
+      { weight: 'hint', sentence: 'In OBS, set the key frame interval to 1 s.' },
+    ]
+    const measured = { gaps: 3, missingFrames: 40, lagMs: 1400, jitterMs: 80, driftMs: -12 }
+    let health: object | undefined = { condition: 'poor', advice, ...measured }
+    const { page, complaints } = await openPage('about:blank', {
+      viewport: { width: 390, height: 844 },
+    })
+    await page.route('**/api/v1/overview', async (route) => {
+      const overview: object = await (await route.fetch()).json()
+      const stream = {
+        name: 'main',
+        state: 'live',
+        startedAt: 0,
+        keyIntervalSeconds: 8.3,
+        tracks: [],
+      }
+      await route.fulfill({ json: { ...overview, streams: [{ ...stream, health }] } })
+    })
+    await page.goto(`${server.control}/#token=${server.ready.adminToken}`)
+    const shown = page.getByRole('region', { name: 'Health of main' })
+    await shown.getByText('viewers notice').waitFor()
+    expect(await shown.getByRole('listitem').allTextContents()).toEqual(
+      advice.map(({ sentence }) => sentence),
+    )
+    const terms = await shown.locator('.facts div').allTextContents()
+    expect(terms).toEqual([
+      'Frames come1.4 s late',
+      'Jitter80 ms',
+      'Holes in a minute3, about 40 frames',
+      'Sound against picture12 ms late',
+    ])
+    // What makes a stream better is said once, by the advice.
+    expect((await page.locator('#streams').textContent())?.match(/key frame/gi)).toHaveLength(2)
+    const width = await page.evaluate('document.documentElement.scrollWidth')
+    expect(width).toBe(390)
+
+    health = { ...measured, condition: 'good', advice: [], gaps: 0, lagMs: 3 }
+    await shown.getByText('good').waitFor()
+    await shown.getByText('on time').waitFor()
+    expect(await shown.getByRole('listitem').count()).toBe(0)
+    health = undefined
+    await shown.waitFor({ state: 'hidden' })
+    expect(complaints).toEqual([])
+    await page.unrouteAll({ behavior: 'wait' })
     await page.context().close()
   })
 })
