@@ -22,9 +22,14 @@ export function banner(running: Running, config: Config): string {
   return `\nNearcast is ready.\n\n${lines.join('\n')}\n\n`
 }
 
+/** The one that a new server has, while it is there: its key may be the newest after a rotation. */
+function firstStream<T extends { readonly name: string }>(streams: readonly T[]): T | undefined {
+  return streams.find(({ name }) => name === 'main') ?? streams[0]
+}
+
 function publishRows({ ready, first }: Running, config: Config): readonly Row[] {
   if (!ready.rtmp) return []
-  const [stream] = ready.streams
+  const stream = firstStream(ready.streams)
   const servers: readonly Row[] = [
     ['publish', `${ready.rtmp}   (OBS: Settings > Stream > Service "Custom", Server)`],
     ...(ready.rtmps ? [['', `${ready.rtmps}   (the same over TLS)`] as const] : []),
@@ -51,7 +56,7 @@ function viewerRows(http: string, { ready, distributions }: Running): readonly R
   const watched = servedBy('/watch/x') === 'pages'
   const rows: Row[] = []
   if (watched && servedBy('/live/x/index.m3u8') === 'live')
-    rows.push(['watch', `${address}/watch/live/${ready.streams[0]?.name ?? 'NAME'}`])
+    rows.push(['watch', `${address}/watch/live/${firstStream(ready.streams)?.name ?? 'NAME'}`])
   if (watched && servedBy('/vod/x.mp4/index.m3u8') === 'vod')
     rows.push([
       rows.length > 0 ? '' : 'watch',

@@ -129,17 +129,23 @@ function otherEdges({ edges }: Config, sources: Sources): readonly EdgeReport[] 
   const said = sources.edgePositions?.of(positionOf(sources).epoch) ?? new Map<string, number>()
   const named = edges.filter(({ id }) => id !== sources.edgeId)
   const known = new Set([sources.edgeId, ...named.map(({ id }) => id)])
+  const reached = (id: string) => reachedSeq(sources, said.get(id))
   return [
-    ...named.map(({ id, url }) => ({ id, url, seq: said.get(id), self: false })),
-    ...[...said].filter(([id]) => !known.has(id)).map(([id, seq]) => ({ id, seq, self: false })),
+    ...named.map(({ id, url }) => ({ id, url, seq: reached(id), self: false })),
+    ...[...said.keys()]
+      .filter((id) => !known.has(id))
+      .map((id) => ({ id, seq: reached(id), self: false })),
   ]
 }
 
 /** Where this process stands, or the last of its workers. */
 export function appliedSeq(sources: Sources, workers: Workers | undefined): number {
-  const { seq } = sources.state()
-  const theirs = workers?.seq ?? seq
-  return theirs < sources.toldSeq() ? theirs : seq
+  return reachedSeq(sources, workers?.seq) ?? sources.state().seq
+}
+
+/** Edges and workers are not told of keys: one that has followed all that it is told is where the log is. */
+function reachedSeq(sources: Sources, said: number | undefined): number | undefined {
+  return said === undefined || said < sources.toldSeq() ? said : sources.state().seq
 }
 
 function reportStreams(

@@ -135,7 +135,10 @@ async function dispatch(input: CommandInput): Promise<void> {
     return
   }
   if (first === '')
-    throw new CommandFailure('usage', `which command? ${listOf(Object.keys(COMMANDS))}`)
+    throw new CommandFailure(
+      'usage',
+      `which command? ${listOf([...Object.keys(COMMANDS), 'start'])}`,
+    )
   const both = `${first} ${second}`.trim()
   const name = Object.hasOwn(COMMANDS, first) && !Object.hasOwn(COMMANDS, both) ? first : both
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
@@ -221,7 +224,7 @@ function showKey(context: Context, answer: unknown): void {
 }
 
 const KEY_ONCE =
-  'Keep the key: it is shown this once. From the next start on, DATA/ready.json has it while the server runs.\n'
+  'Keep the key: it is shown this once. From the next start on, ready.json in the data folder has it while the server runs.\n'
 
 async function keyRotate(context: Context, [wanted = '']: readonly string[]): Promise<void> {
   const given = context.args.flags.get('--overlap') ?? '0'

@@ -197,7 +197,10 @@ async function readError(
     )
   // A code of ours that came from the wrong token must not look like the viewer's fault.
   if (code === 'unauthorized')
-    return new NearcastError('origin-failed', `${url.host} refused this edge's token`)
+    return new NearcastError(
+      'origin-failed',
+      `${url.host} refused this edge's token; it is edgeToken in the ready.json of the parent`,
+    )
   return new NearcastError(code, readSentence(text.toString()) ?? `${url.host} gave no reason`)
 }
 

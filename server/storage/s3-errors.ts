@@ -28,7 +28,7 @@ const DENIED: ReadonlyMap<string, string> = new Map([
 ])
 
 const FORBIDDEN =
-  'allow these credentials s3:GetObject and s3:ListBucket (without s3:ListBucket a missing object is denied too)'
+  'check the credentials, and allow them s3:GetObject and s3:ListBucket (without s3:ListBucket a missing object is denied too)'
 
 const UNREACHABLE: ReadonlySet<string> = new Set([
   'ECONNREFUSED',

@@ -110,7 +110,7 @@ describe('nearcast', () => {
     expect(exit).toBe(0)
     expect(out).toBe(
       'Server      rtmp://127.0.0.1:1935/live\nStream key  abc\nWatch       http://127.0.0.1:8080/watch/live/main\n' +
-        'Keep the key: it is shown this once. From the next start on, DATA/ready.json has it while the server runs.\n',
+        'Keep the key: it is shown this once. From the next start on, ready.json in the data folder has it while the server runs.\n',
     )
     expect(asked[0]?.body).toBe('{"name":"main"}')
     await run(['key', 'create', 'main', '--backup'])

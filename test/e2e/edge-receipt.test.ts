@@ -3,6 +3,11 @@ import { startServer, type TestServer } from '../support/server.ts'
 
 const edgeNamed = (id: string) => `{ id: ${id}, at: [0, 0], url: 'http://${id}.test' }`
 let origin: TestServer
+
+interface Edges {
+  readonly edges: readonly { readonly id: string; readonly seq?: number }[]
+  readonly position: { readonly seq: number }
+}
 beforeAll(async () => {
   origin = await startServer({
     config: `edges: [${edgeNamed('home')}, ${edgeNamed('perth')}, ${edgeNamed('lima')}]`,
@@ -41,6 +46,18 @@ it.each([['0'], ['2']])('an edge with %s workers says what it has applied', asyn
         { id: 'perth', state: 'applied' },
         { id: 'lima', state: 'unknown' },
       ],
+    })
+})
+
+it('an edge that has followed all that it is told is up to date, also after a change of keys', async () => {
+  await using _ = await startEdge('0')
+  await invalidated()
+  expect((await origin.api('POST', '/keys', { name: 'stage' })).status).toBe(201)
+  await expect
+    .poll(async () => (await origin.api('GET', '/edges')).body, { timeout: 60_000 })
+    .toSatisfy((body: Edges) => {
+      const perth = body.edges.find(({ id }) => id === 'perth')
+      return perth?.seq === body.position.seq
     })
 })
 
