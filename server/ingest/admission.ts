@@ -1,3 +1,5 @@
+import { describeError } from '../lib/errors.ts'
+
 /** A publisher whose key is right, as the server that decides is told of it; never with its key. */
 export interface AdmissionRequest {
   readonly stream: string
@@ -20,3 +22,14 @@ export type Admission = (
   request: AdmissionRequest,
   signal: AbortSignal,
 ) => Promise<AdmissionVerdict>
+
+const NOBODY = 'Who may publish could not be asked. Try again in a moment.'
+
+/** Nobody decided, so nobody is let in; `trouble` is for the log. */
+export function undecided(trouble: string): AdmissionVerdict {
+  return { kind: 'refused', description: NOBODY, trouble }
+}
+
+export function failedToDecide(error: unknown): AdmissionVerdict {
+  return undecided(describeError(error))
+}

@@ -4,7 +4,7 @@ import { withDeadline } from '../lib/deadline.ts'
 import { describeError } from '../lib/errors.ts'
 import { type Random, readableToken } from '../lib/random.ts'
 import { signHook } from '../lib/sign-hook.ts'
-import type { Admission, AdmissionVerdict } from './admission.ts'
+import { type Admission, type AdmissionVerdict, undecided } from './admission.ts'
 
 export interface AdmissionOptions {
   readonly url: string
@@ -15,7 +15,6 @@ export interface AdmissionOptions {
 const ASKED_MAX = 100
 const ANSWER_BYTES_MAX = 4096
 const NOT_ADMITTED = 'This publisher is not admitted.'
-const NOBODY = 'Who may publish could not be asked. Try again in a moment.'
 
 /**
  * Asks another server before a publisher begins, by a signed post (docs/HOOKS.md): any status 200 to 299 admits it, 400 to 499
@@ -27,7 +26,7 @@ export function askAdmission(
 ): Admission {
   let asked = 0
   return async (request, signal) => {
-    if (asked >= ASKED_MAX) return nobody(`${ASKED_MAX} are asked about already`)
+    if (asked >= ASKED_MAX) return undecided(`${ASKED_MAX} are asked about already`)
     asked += 1
     try {
       return await withDeadline(
@@ -56,15 +55,11 @@ export function askAdmission(
       )
     } catch (error) {
       // Its address may carry a token.
-      return nobody(describeError(error).replaceAll(url, 'the server'))
+      return undecided(describeError(error).replaceAll(url, 'the server'))
     } finally {
       asked -= 1
     }
   }
-}
-
-function nobody(trouble: string): AdmissionVerdict {
-  return { kind: 'refused', description: NOBODY, trouble }
 }
 
 async function verdictOf(answer: Response): Promise<AdmissionVerdict> {
@@ -74,7 +69,7 @@ async function verdictOf(answer: Response): Promise<AdmissionVerdict> {
   }
   if (answer.status < 400 || answer.status > 499) {
     await answer.body?.cancel()
-    return nobody(`answered ${answer.status}`)
+    return undecided(`answered ${answer.status}`)
   }
   return { kind: 'refused', description: messageIn(await beginningOf(answer)) ?? NOT_ADMITTED }
 }

@@ -12,7 +12,7 @@ import { MESSAGE, type RtmpMessage } from '../rtmp/messages.ts'
 import { readCommand, type RtmpCommand } from '../rtmp/read-command.ts'
 import { writeConnectResult, writeResult, writeStatus } from '../rtmp/write-command.ts'
 import type { StreamEnd } from '../stream/live-stream.ts'
-import type { Admission } from './admission.ts'
+import { type Admission, failedToDecide } from './admission.ts'
 import { openPublish, type Publishing } from './open-publish.ts'
 import { STREAM_ID } from './play-source.ts'
 import { Player } from './player.ts'
@@ -263,12 +263,12 @@ export class RtmpSession {
     const { name: stream, backup } = verdict
     const { address, protocol } = this.#remote
     const about = { stream, backup, protocol, address, agent: this.#agent }
-    const decided = await admission(about, asking.signal).catch(() => undefined)
+    const decided = await admission(about, asking.signal).catch(failedToDecide)
     // It left, or asks for something else by now.
     if (asking.signal.aborted) return
     this.#asking = undefined
-    if (decided?.kind !== 'admitted')
-      this.#refusePublish(streamId, decided?.description ?? 'Not admitted.', decided?.trouble)
+    if (decided.kind === 'refused')
+      this.#refusePublish(streamId, decided.description, decided.trouble)
     else if (verdict.valid()) this.#begin(streamId, verdict)
     else this.#refusePublish(streamId, 'The stream key is not known.')
   }

@@ -27,9 +27,17 @@ export function finish<T>(steps: Steps<T>): T {
   }
 }
 
-/** A few milliseconds of steps at a time, the event loop's other work in between; stops with the signal's reason. */
-export async function inTurns<T>(steps: Steps<T>, clock: Clock, signal: AbortSignal): Promise<T> {
-  for (let until = clock.monotonic() + TURN_MS; ; ) {
+/**
+ * A few milliseconds of steps at a time, the event loop's other work in between; stops with the signal's reason. Up to `soon`
+ * (monotonic milliseconds) it goes on without a stop: what is short is not to wait for all that others have to do.
+ */
+export async function inTurns<T>(
+  steps: Steps<T>,
+  clock: Clock,
+  signal: AbortSignal,
+  soon = 0,
+): Promise<T> {
+  for (let until = Math.max(soon, clock.monotonic() + TURN_MS); ; ) {
     const step = steps.next()
     if (step.done) return step.value
     if (clock.monotonic() < until) continue

@@ -5,7 +5,7 @@ import { tableMemory } from '../formats/isobmff/read-tables.ts'
 import { collect } from '../lib/bytes.ts'
 import type { Clock } from '../lib/clock.ts'
 import { hasCode, NearcastError } from '../lib/errors.ts'
-import { finish, forEntries, inTurns, type Steps } from '../lib/in-turns.ts'
+import { forEntries, inTurns, type Steps } from '../lib/in-turns.ts'
 import type { ObjectRead, ObjectStore } from '../storage/object-store.ts'
 import { chooseTracks } from './choose-tracks.ts'
 import { type Film, makeFilm } from './film.ts'
@@ -26,10 +26,10 @@ const PLAYED_HEAD_BYTES = 2 * 1024 * 1024
 /** Of a longer first segment so much is read ahead. */
 const READ_AHEAD_BYTES = 8 * 1024 * 1024
 /**
- * Of half an hour of film: read in some milliseconds, at once. In turns its viewer would wait for the media that arrives meanwhile, 30 ms
- * from a store that is 30 ms away.
+ * An index is read without a stop for so long, which is enough for half an hour of film: in turns its viewer would wait for the media that
+ * arrives meanwhile, 30 ms from a store that is 30 ms away.
  */
-const SHORT_INDEX_BYTES = 1024 * 1024
+const FIRST_TURN_MS = 40
 /** What tells containers apart. */
 const CONTAINER_BYTES = 1024
 
@@ -125,14 +125,11 @@ async function readIndex(
   }
   const place = await findMovie(window, { arrive, reserve }, limits)
   const { start, end } = place
-  let atOnce = place.moov.length <= SHORT_INDEX_BYTES
-  const run = <T>(steps: Steps<T>): T | Promise<T> =>
-    atOnce ? finish(steps) : inTurns(steps, clock, signal)
+  const soon = clock.monotonic() + FIRST_TURN_MS
+  const run = <T>(steps: Steps<T>) => inTurns(steps, clock, signal, soon)
   const movie = await run(readMovieInSteps(place.moov))
   if (!movie.fragmentDefaults) await run(checkSamplesOutside(movie, start, end))
   if (movie.fragmentDefaults) {
-    // Its length says nothing of theirs.
-    atOnce = false
     await begin(head.length)
     await join()
   }

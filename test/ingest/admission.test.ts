@@ -69,13 +69,14 @@ describe('a publisher that somebody else decides on', () => {
     expect(JSON.stringify(lines)).toContain('answered 500')
   })
 
-  test('is refused when deciding fails, and the listener goes on', async () => {
-    const { asked, publish } = await start()
+  test('is refused when deciding fails, which is logged, and the listener goes on', async () => {
+    const { asked, publish, lines } = await start()
     const client = await publish()
     await eventually(() => asked.length === 1)
     asked[0]?.fail(new Error('a bug'))
     await client.untilClosed()
     expect(client.statuses()).toEqual(['NetStream.Publish.BadName'])
+    expect(JSON.stringify(lines)).toContain('a bug')
     await publish()
     await eventually(() => asked.length === 2)
   })
