@@ -103,6 +103,12 @@ async function readIndex(
   signal: AbortSignal,
 ): Promise<Film> {
   const { clock, limits = FILM_LIMITS } = reading
+  // RFC 9110 §8.8.1: no two reads of it are known to be of the same bytes, and each segment is a read.
+  if (head.info.weak)
+    throw new NearcastError(
+      'media-unsupported',
+      `${key}: its store gives weak entity tags; a proxy that changes bodies stands before it`,
+    )
   const window = new ObjectWindow(reading, head.info, signal)
   const reserve = (bytes: number) => share.grow(bytes, () => window.forget())
   const begin = async (length: number) => window.add(0, await head.atLeast(length))

@@ -5,10 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { readPlaylist } from '../../server/formats/m3u8/read-playlist.ts'
-import { silentLog } from '../../server/lib/log.ts'
-import { Metrics } from '../../server/lib/metrics.ts'
 import { factsOf } from '../../server/live/lane-tracks.ts'
-import { createLiveReplicas } from '../../server/live/replicas.ts'
 import type { RungSink } from '../../server/live/rung.ts'
 import { ccData, pair, servicePacket, type Triplet, withSei } from '../support/captions.ts'
 import { changeViolations } from '../support/hls-conformance.ts'
@@ -101,13 +98,7 @@ describe('a stream with captions', () => {
     const publisher = live.publish()
     const media = captioned(4000, RESUME_CC1)
     await publisher.send(media, 0, 3000)
-    const replicas = createLiveReplicas({
-      openTail: async (name, signal) => live.packager.tail(name, signal),
-      clock: live.clock,
-      log: silentLog,
-      metrics: new Metrics(),
-      idleMs: 60_000,
-    })
+    const replicas = live.replicas()
     const get = async () => (await ask(replicas.origin, '/live/main/index.m3u8')).text
     expect(await get()).not.toContain('CAPTIONS')
     await publisher.send(media, 3000, 5000)

@@ -1,9 +1,6 @@
 import { gunzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import type { Origin } from '../../server/http/message.ts'
-import { silentLog } from '../../server/lib/log.ts'
-import { Metrics } from '../../server/lib/metrics.ts'
-import { createLiveReplicas } from '../../server/live/replicas.ts'
 import { type Followed, followStream, type Got } from '../support/hls-follow.ts'
 import { makeLiveMedia, type LiveMedia } from '../support/live-media.ts'
 import { ask, LiveFixture } from './live-fixture.ts'
@@ -87,13 +84,7 @@ describe('a strict client', () => {
     'finds nothing wrong with date ranges of an %s',
     async (where) => {
       const live = await LiveFixture.open({ windowSeconds: 8 })
-      const replicas = createLiveReplicas({
-        openTail: async (name, signal) => live.packager.tail(name, signal),
-        clock: live.clock,
-        log: silentLog,
-        metrics: new Metrics(),
-        idleMs: 60_000,
-      })
+      const replicas = live.replicas()
       const origin = where === 'origin' ? live.packager.origin : replicas.origin
       const seen = await follow(live, origin, { parts: 60, talks: true })
       replicas.close()
@@ -124,13 +115,7 @@ describe('a strict client', () => {
 
   test('finds nothing wrong with its replica', async () => {
     const live = await LiveFixture.open({ windowSeconds: 8 })
-    const replicas = createLiveReplicas({
-      openTail: async (name, signal) => live.packager.tail(name, signal),
-      clock: live.clock,
-      log: silentLog,
-      metrics: new Metrics(),
-      idleMs: 60_000,
-    })
+    const replicas = live.replicas()
     const seen = await follow(live, replicas.origin, { parts: 60 })
     replicas.close()
     expect(seen.violations).toEqual([])

@@ -11,6 +11,7 @@ import {
   type LivePackager,
   type LivePackagerDeps,
 } from '../../server/live/packager.ts'
+import { createLiveReplicas, type LiveReplicas } from '../../server/live/replicas.ts'
 import type { LiveStream, StreamEnd } from '../../server/stream/live-stream.ts'
 import { StreamRegistry } from '../../server/stream/registry.ts'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -53,6 +54,17 @@ export class LiveFixture {
       mayPublish: () => true,
     })
     return new Publisher(stream, this.clock)
+  }
+
+  /** What an edge of it has. */
+  replicas(): LiveReplicas {
+    return createLiveReplicas({
+      openTail: async (name, signal) => this.packager.tail(name, signal),
+      clock: this.clock,
+      log: silentLog,
+      metrics: new Metrics(),
+      idleMs: 60_000,
+    })
   }
 
   get(path: string, headers: Record<string, string> = {}): Promise<Answer> {

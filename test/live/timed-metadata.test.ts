@@ -6,10 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { quoted } from '../../server/formats/m3u8/quoted.ts'
 import { readPlaylist, type ReadMedia } from '../../server/formats/m3u8/read-playlist.ts'
 import { writeDateRange } from '../../server/formats/m3u8/write-media-playlist.ts'
-import { silentLog } from '../../server/lib/log.ts'
-import { Metrics } from '../../server/lib/metrics.ts'
 import { DateRanges } from '../../server/live/date-ranges.ts'
-import { createLiveReplicas } from '../../server/live/replicas.ts'
 import { readTail, writeTailEvent, writeTailHead } from '../../server/live/tail.ts'
 import { describeData } from '../../server/live/timed-metadata.ts'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -116,13 +113,7 @@ describe('data of a moment', () => {
 
   test('goes through a tail, byte for byte, and between a segment and its first part shows nothing of that', async () => {
     const { live, publisher } = await talking(9000)
-    const replicas = createLiveReplicas({
-      openTail: async (name, signal) => live.packager.tail(name, signal),
-      clock: live.clock,
-      log: silentLog,
-      metrics: new Metrics(),
-      idleMs: 60_000,
-    })
+    const replicas = live.replicas()
     const get = async (file: string) => (await ask(replicas.origin, `/live/main/${file}`)).text
     expect(await get(FILE)).toBe((await live.get(`/live/main/${FILE}`)).text)
     await publisher.send(MEDIA, 9000, 9900)

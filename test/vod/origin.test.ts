@@ -66,6 +66,17 @@ describe('reading', () => {
     expect(shelf.store.reads).toHaveLength(2)
   })
 
+  it('says why a film of a store with weak etags is not cut (RFC 9110 §8.8.1)', async () => {
+    const shelf = await shelfWith({ 'a/film.mp4': await makeFilm(LONG) })
+    const read = shelf.store.read.bind(shelf.store)
+    shelf.store.read = async (key, options) => {
+      const { info, ...rest } = await read(key, options)
+      return { info: { weak: true, ...info }, ...rest }
+    }
+    const { status, text } = await ask(shelf, '/vod/a/film.mp4/index.m3u8')
+    expect([status, text]).toEqual([415, expect.stringContaining('weak entity tags')])
+  })
+
   it('stops reading when the last one leaves', async () => {
     const shelf = await shelfWith({ film: await makeFilm(LONG) })
     shelf.store.before = () => new Promise(() => {})
