@@ -44,8 +44,11 @@ export interface VodOrigin extends Origin {
 
 const DEFAULT_INDEX_BYTES = 256 * 1024 * 1024
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl'
-/** The master is the one name that goes on to mean the newest version. */
-const MASTER_CACHING = 'public, max-age=60'
+/**
+ * The master is the one name that goes on to mean the newest version: kept for long it names one whose segments are gone. A second is
+ * enough for all who come at once; after it a 304 is made of what is in memory.
+ */
+const MASTER_CACHING = 'public, max-age=1'
 /** RFC 8246: everything else names its version. */
 const VERSION_CACHING = 'public, max-age=31536000, immutable'
 
