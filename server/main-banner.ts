@@ -11,6 +11,7 @@ export function banner(running: Running, config: Config): string {
   const { ready, warnings } = running
   const rows: readonly Row[] = [
     ...publishRows(running, config),
+    ...srtRows(running, config),
     ...(ready.http ? viewerRows(ready.http, running) : []),
     ...controlRows(running, config),
     ...(ready.origin
@@ -40,6 +41,16 @@ function publishRows({ ready, first }: Running, config: Config): readonly Row[] 
     ? `stream key: ${stream.key}   (for stream "${stream.name}")`
     : `stream key: in ${readyFile(config)}; another: npx nearcast key create NAME`
   return [...servers, ['', key]]
+}
+
+function srtRows({ ready }: Running, { srt }: Config): readonly Row[] {
+  const open = new Set(
+    srt.streams.filter(({ passphrase }) => passphrase === undefined).map(({ name }) => name),
+  )
+  return (ready.srt ?? []).map(({ name, url }, i) => {
+    const who = open.has(name) ? 'no passphrase: anybody may publish' : 'with its passphrase'
+    return [i === 0 ? 'srt' : '', `${url}   (stream "${name}", ${who})`] as const
+  })
 }
 
 /** Only addresses that some distribution answers: a configuration of one's own may have no player and no host of this machine. */

@@ -207,6 +207,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
     const ready: ReadyFile = {
       pid: process.pid,
       ...listeners,
+      ...(sources.ingest && config.srt.streams.length > 0 ? { srt: srtAddresses(config) } : {}),
       ...(listeners['origin'] === undefined ? {} : { edgeToken: secrets.edgeToken }),
       streams: (sources.ingest?.keys() ?? []).map(({ name, key }) => ({ name, key })),
       adminToken: secrets.adminToken,
@@ -284,6 +285,10 @@ async function warnWithoutFfmpeg(config: Config, log: Log, warnings: string[]): 
     'ffmpeg was not found: no ladder, no demo; install it (apt-get install ffmpeg) or set FFMPEG_PATH'
   warnings.push(sentence)
   log.warn(sentence)
+}
+
+function srtAddresses({ srt }: Config): NonNullable<ReadyFile['srt']> {
+  return srt.streams.map(({ name, port }) => ({ name, url: addressOf('srt', srt.host, port) }))
 }
 
 /** A listener's address as someone on this machine would write it. */

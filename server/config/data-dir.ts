@@ -20,6 +20,8 @@ export interface ReadyFile {
   readonly https?: string
   readonly rtmp?: string
   readonly rtmps?: string
+  /** Where SRT callers publish, an address for each stream; a passphrase is not in it. */
+  readonly srt?: readonly { readonly name: string; readonly url: string }[]
   readonly control?: string
   /** The face for remote edges. */
   readonly origin?: string

@@ -38,7 +38,8 @@ const halfRequest = async (address: string): Promise<Socket> => {
 
 describe('a running server', () => {
   it('says where it is in ready.json, to its owner alone, and takes that back at the end', async () => {
-    const server = await startServer()
+    const config = 'srt: { streams: [{ name: cam, port: 19871, passphrase: a-long-secret }] }'
+    const server = await startServer({ config })
     const { ready } = server
     expect(ready).toMatchObject({
       pid: expect.any(Number),
@@ -47,7 +48,12 @@ describe('a running server', () => {
       rtmp: expect.stringMatching(/^rtmp:\/\/127\.0\.0\.1:\d+\/live$/),
       streams: [{ name: 'main', key: expect.stringMatching(/^[a-z0-9]{16,}$/) }],
       adminToken: expect.stringMatching(/^[a-z0-9]{32}$/),
+      srt: [{ name: 'cam', url: 'srt://127.0.0.1:19871' }],
     })
+    expect(server.output()).toContain(
+      'srt        srt://127.0.0.1:19871   (stream "cam", with its passphrase)\n',
+    )
+    expect(server.output()).not.toContain('a-long-secret')
     const file = join(server.data, 'ready.json')
     expect((await stat(file)).mode & 0o777).toBe(0o600)
     expect(process.kill(ready.pid, 0)).toBe(true)
