@@ -5,6 +5,7 @@ import { loadConfig } from '../config/load-config.ts'
 import { notesOn } from '../config/notes.ts'
 import { describeError, hasCode } from '../lib/errors.ts'
 import { nearestWord } from '../lib/nearest-word.ts'
+import { readTlsPair } from '../lib/tls-pair.ts'
 import { parseSeconds } from '../lib/units.ts'
 import { type Arguments, CommandFailure, EXIT_CODES, readArguments, writeTable } from './command.ts'
 import { askControl } from './control-api.ts'
@@ -319,8 +320,11 @@ async function configExport(context: Context): Promise<void> {
   printed(context, await context.ask('GET', '/config'))
 }
 
-function configCheck({ args, env, cwd, out }: Context): void {
+async function configCheck({ args, env, cwd, out }: Context): Promise<void> {
   const config = loadConfig({ argv: configFlags(args.flags), ...given(env, cwd) })
+  // Only the process that listens has to be able to read them.
+  if (config.rtmps && (config.role === 'all' || config.role === 'origin'))
+    await readTlsPair(config.rtmps, 'rtmps')
   const { file, distributions, origins } = config
   const what = [
     counted(distributions.length, 'distribution'),

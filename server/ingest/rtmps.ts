@@ -1,18 +1,17 @@
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import { createServer } from 'node:tls'
 import type { Clock } from '../lib/clock.ts'
-import { describeError, NearcastError } from '../lib/errors.ts'
+import { describeError } from '../lib/errors.ts'
 import { listen } from '../lib/listen.ts'
 import type { Log } from '../lib/log.ts'
+import { readTlsPair, type TlsFiles } from '../lib/tls-pair.ts'
 
 /** Where RTMP over TLS is taken, and the PEM files that say who this server is. */
-export interface RtmpsOptions {
+export interface RtmpsOptions extends TlsFiles {
   readonly host: string
   /** 0 takes a free one. */
   readonly port: number
-  readonly cert: string
-  readonly key: string
 }
 
 export interface RtmpsDoor {
@@ -40,7 +39,7 @@ export async function openRtmpsDoor(
   const { clock, log } = deps
   let seen = await stampOf(options)
   const server = createServer({
-    ...(await readPair(options)),
+    ...(await readTlsPair(options, 'rtmps')),
     handshakeTimeout: deps.handshakeMs,
   })
   // Also of those whose handshake is not done, which are no sessions yet.
@@ -58,7 +57,7 @@ export async function openRtmpsDoor(
     if (now === seen) return
     seen = now
     try {
-      server.setSecureContext(await readPair(options))
+      server.setSecureContext(await readTlsPair(options, 'rtmps'))
       log.info('rtmps certificate was read anew', { file: options.cert })
     } catch (error) {
       const reason = describeError(error)
@@ -73,28 +72,6 @@ export async function openRtmpsDoor(
         looking[Symbol.dispose]()
         server.close(() => resolve())
       }),
-  }
-}
-
-async function readPair(
-  options: RtmpsOptions,
-): Promise<{ readonly cert: Buffer; readonly key: Buffer }> {
-  const [cert, key] = await Promise.all([readPem('cert', options), readPem('key', options)])
-  try {
-    createServer({ cert, key }).close()
-  } catch (error) {
-    // OpenSSL's words name no bytes of the key.
-    const reason = describeError(error)
-    throw new NearcastError('config-invalid', `rtmps: certificate and key do not work: ${reason}`)
-  }
-  return { cert, key }
-}
-
-async function readPem(which: 'cert' | 'key', options: RtmpsOptions): Promise<Buffer> {
-  try {
-    return await readFile(options[which])
-  } catch (error) {
-    throw new NearcastError('config-invalid', `rtmps.${which}: ${describeError(error)}`)
   }
 }
 

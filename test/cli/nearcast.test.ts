@@ -325,6 +325,32 @@ distributions:
     expect((await run(alone)).out).toMatch(/right \(1 distribution, 2 origins\)\n$/)
   })
 
+  it.each([
+    ['cert', 'none.pem', 'there is no such file'],
+    ['key', 'folder.key', 'cannot be read (EISDIR)'],
+  ])('refuses an rtmps.%s that cannot be read, with its path', async (which, name, why) => {
+    for (const file of ['used.pem', 'used.key']) writeFileSync(join(folder, file), '')
+    mkdirSync(join(folder, 'folder.key'), { recursive: true })
+    const files = { cert: 'used.pem', key: 'used.key', [which]: name }
+    const rtmps = JSON.stringify({ port: 0, ...files })
+    writeFileSync(join(folder, 'tls.yaml'), `rtmps: ${rtmps}`)
+    expect(await run(['config', 'check', '--config', 'tls.yaml'])).toEqual({
+      exit: 2,
+      out: '',
+      err: `rtmps.${which}: ${join(folder, name)}: ${why}\n`,
+    })
+  })
+
+  it('refuses a certificate that is none', async () => {
+    for (const file of ['used.pem', 'used.key']) writeFileSync(join(folder, file), 'no PEM')
+    writeFileSync(join(folder, 'tls.yaml'), 'rtmps: { port: 0, cert: used.pem, key: used.key }')
+    const { exit, err } = await run(['config', 'check', '--config', 'tls.yaml'])
+    expect([exit, err]).toEqual([
+      2,
+      expect.stringMatching(/^rtmps: certificate and key do not work: .*used\.pem.*\n$/),
+    ])
+  })
+
   it('prints the JSON Schema', async () => {
     expect(JSON.parse((await run(['config', 'schema'])).out)).toMatchObject({
       type: 'object',
