@@ -1,6 +1,7 @@
 import type { Problem } from '../distribution/problems.ts'
 import type { Distribution, OriginOptions } from '../distribution/types.ts'
 import { nearestWord } from '../lib/nearest-word.ts'
+import { saysOwnAddress } from '../lib/own-address.ts'
 import type { Config } from './config.ts'
 import { BUILT_IN_ORIGINS } from './defaults.ts'
 
@@ -10,6 +11,7 @@ export function checkReferences(config: Config): readonly Problem[] {
     ...checkRole(config),
     ...checkOrigins(config.origins),
     ...checkStores(config),
+    ...checkPulls(config),
     ...config.distributions.flatMap((one, i) => checkDistribution(config, one, i)),
     ...repeated(config.distributions, 'distributions'),
     ...repeated(config.edges, 'edges'),
@@ -58,6 +60,27 @@ function checkStore(
   if (!options) return [{ keys, message: unknownOrigin(id, storesOf(origins)) }]
   if (options.kind === 's3' || options.kind === 'file') return []
   return [{ keys, message: `"${id}" is of kind ${options.kind}; it must be s3 or file` }]
+}
+
+/** A stream that is fetched from where it goes to waits for itself for ever. */
+function checkPulls(config: Config): readonly Problem[] {
+  const { role, pulls } = config
+  if (role === 'edge') return []
+  const ports = new Set([config.control.port])
+  if (role === 'all') ports.add(config.http.port)
+  if (role !== 'control')
+    for (const one of [config.rtmp, config.rtmps, config.origin]) if (one) ports.add(one.port)
+  return pulls.flatMap(({ url }, i) =>
+    saysOwnAddress(url, ports)
+      ? [
+          {
+            keys: ['pulls', i, 'url'],
+            message:
+              'is this server itself; a stream comes from another one, or from another port of this machine',
+          },
+        ]
+      : [],
+  )
 }
 
 function checkDistribution(

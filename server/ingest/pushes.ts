@@ -41,13 +41,14 @@ export interface PushesDeps {
 
 export interface Pushes {
   list(stream: string): readonly PushReport[]
-  /** Throws `bad-request` for an address that is none, `conflict` for one that is there, `limit-exceeded` past 16 a stream. */
+  /** Throws `bad-request` for an address that is none or this server's own, `conflict` for one that is there, `limit-exceeded` past 16 a stream. */
   add(stream: string, address: PushAddress): Promise<PushReport>
   /** Throws `not-found`. */
   remove(stream: string, id: string): Promise<void>
   close(): void
 }
 
+const LOOP = 'the stream would come in again'
 const TARGETS_MAX = 16
 const ALL_TARGETS_MAX = 256
 const RETRY_MIN_MS = 1000
@@ -80,6 +81,9 @@ export async function openPushes(deps: PushesDeps): Promise<Pushes> {
     list: (stream) => of(stream).map((target) => target.report()),
     add: async (stream, { url, key }) => {
       checkAddress(url)
+      // A name that leads nowhere yet is looked up again with each attempt.
+      if (await isOwnAddress(url, deps.ownPorts()).catch(() => false))
+        throw new NearcastError('bad-request', `url: ${url} is this server itself: ${LOOP}`)
       const there = of(stream)
       if (there.some(({ kept }) => kept.url === url && kept.key === key))
         throw new NearcastError('conflict', `${stream} is sent to ${url} with this key already`)

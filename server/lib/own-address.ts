@@ -12,16 +12,28 @@ const PORTS: Readonly<Record<string, number>> = {
 
 /** A URL leads to a port that this server listens on: what is fetched from there could come from where it goes to. */
 export async function isOwnAddress(url: string, ports: ReadonlySet<number>): Promise<boolean> {
-  const { hostname } = new URL(url)
   if (!ports.has(portOf(url))) return false
-  const host = hostname.replace(/^\[(.*)\]$/, '$1')
-  const found = isIP(host) === 0 ? await lookup(host, { all: true }) : [{ address: host }]
-  const own = Object.values(networkInterfaces()).flatMap((all) =>
-    (all ?? []).map((one) => one.address),
-  )
-  return found.some(
-    ({ address }) =>
-      /^(?:127\.|0\.0\.0\.0$|::1$|::$|::ffff:(?:127\.|7f))/i.test(address) || own.includes(address),
+  const host = hostOf(url)
+  if (isIP(host) !== 0) return isOwn(host)
+  return (await lookup(host, { all: true })).some(({ address }) => isOwn(address))
+}
+
+/** The same, as far as it can be said without a name server: for addresses and `localhost`. */
+export function saysOwnAddress(url: string, ports: ReadonlySet<number>): boolean {
+  if (!ports.has(portOf(url))) return false
+  const host = hostOf(url)
+  // RFC 6761 §6.3: names below localhost are this machine.
+  return isIP(host) === 0 ? /^(?:.+\.)?localhost\.?$/i.test(host) : isOwn(host)
+}
+
+function hostOf(url: string): string {
+  return new URL(url).hostname.replace(/^\[(.*)\]$/, '$1')
+}
+
+function isOwn(address: string): boolean {
+  if (/^(?:127\.|0\.0\.0\.0$|::1$|::$|::ffff:(?:127\.|7f))/i.test(address)) return true
+  return Object.values(networkInterfaces()).some((all) =>
+    all?.some((one) => one.address === address),
   )
 }
 

@@ -378,6 +378,32 @@ describe('a mistake is one line with where, key, value and cure', () => {
     expect(complaint('', { argv })).toBe(expected)
   })
 
+  it.each([
+    ['rtmp://127.0.0.1:1935/live/cam', {}],
+    ['rtmp://localhost/live/cam', {}],
+    ['rtmp://[::1]/live/other', {}],
+    ['rtmps://127.0.0.1:1936/live/cam', {}],
+    ['http://0.0.0.0:8080/live/cam/index.m3u8', {}],
+    ['rtmp://127.0.0.1:5000/live/cam', { NEARCAST_RTMP_PORT: '5000' }],
+  ])('a pull of the server itself is one: %s', (url, env) => {
+    const yaml = `rtmps: { port: 1936, cert: a.pem, key: a.key }
+pulls: [{ name: far, url: 'rtmp://far.example/live/x' }, { name: cam, url: '${url}' }]`
+    expect(complaint(yaml, { env })).toBe(
+      'nearcast.yaml: pulls[1].url: is this server itself; a stream comes from another one, or from another port of this machine',
+    )
+  })
+
+  it.each([
+    ['rtmp://127.0.0.1:1936/live/cam', {}],
+    ['rtmp://192.0.2.7:1935/live/cam', {}],
+    ['rtmp://cam.example:1935/live/cam', {}],
+    ['rtmp://127.0.0.1:1935/live/cam', { NEARCAST_RTMP_PORT: '5000' }],
+    // Another process serves viewers there.
+    ['http://127.0.0.1:8080/live/cam/index.m3u8', { NEARCAST_ROLE: 'origin' }],
+  ])('a pull of another server is none: %s', (url, env) => {
+    expect(complaint(`pulls: [{ name: cam, url: '${url}' }]`, { env })).toBe('nothing')
+  })
+
   it('each mistake has its own line', () => {
     expect(complaint('http: { port: -1 }\nrtmp: { prt: 5 }').split('\n')).toEqual([
       'nearcast.yaml: http.port: -1 is not a port (0 to 65535)',

@@ -164,9 +164,28 @@ describe('pushing a stream to another service', () => {
 
   test('a stream is not sent to the server that it came in at', async () => {
     const other = await startTestListener()
-    const { pushes, publish } = await pushing(systemClock, [other.port])
+    const ports: number[] = []
+    const { pushes, publish } = await pushing(systemClock, ports)
     publish()
+    const target = { url: `rtmp://localhost:${other.port}/live`, key: KEY }
+    const { id } = await pushes.add('show', target)
+    await pushes.remove('show', id)
+    ports.push(other.port)
+    await expect(pushes.add('show', target)).rejects.toThrow(
+      `bad-request: url: ${target.url} is this server itself: the stream would come in again`,
+    )
+    expect(pushes.list('show')).toEqual([])
+    expect(other.sessions()).toEqual([])
+    await other.close()
+  })
+
+  test('a target that became this server, by another port or another name, is not connected to', async () => {
+    const other = await startTestListener()
+    const ports: number[] = []
+    const { pushes, publish } = await pushing(systemClock, ports)
     await pushes.add('show', { url: `rtmp://localhost:${other.port}/live`, key: KEY })
+    ports.push(other.port)
+    publish()
     const { trouble } = await untilState(pushes, ({ state }) => state === 'backing-off')
     expect(trouble).toBe('the address is one of this server’s own')
     expect(other.sessions()).toEqual([])
