@@ -2,6 +2,7 @@ import type { Fields, OriginRequest } from '../http/message.ts'
 import { fieldLine } from '../http/fields.ts'
 import { writeCacheStatus } from '../http/cache-status.ts'
 import type { EdgeContext } from './edge-context.ts'
+import { withRequestId } from './error-answer.ts'
 import type { Exchange } from './match-request.ts'
 import { askOrigin, originFetch } from './origin-fetch.ts'
 import { sendMessage } from './send-message.ts'
@@ -35,7 +36,8 @@ export async function answerDirect(
   viewer.result = status >= 400 ? 'Error' : 'Miss'
   if (why === 'method' && status < 400) forgetChanged(context, exchange, message.headers)
   if (viewer.gone) return
-  await sendMessage(viewer, exchange, message, SAID[why])
+  const said = live ? withRequestId(message, viewer.id) : message
+  await sendMessage(viewer, exchange, said, SAID[why])
 }
 
 // A live origin knows what matters to it: the viewer's fields go as they are, nothing is copied.

@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http'
+import { field, type OriginMessage } from '../http/message.ts'
 import { hasBody } from '../http/request-fields.ts'
 import { type NearcastError, publicSentence } from '../lib/errors.ts'
 import type { Viewer } from './viewer.ts'
@@ -44,6 +45,26 @@ export function writeError(
   fields.push('Cache-Control', 'no-store', 'X-Content-Type-Options', 'nosniff')
   return { body, fields }
 }
+
+/** What a built-in origin refuses with as `{code, message}`, said as the edge says it: with the id of the request. */
+export function withRequestId(message: OriginMessage, requestId: string): OriginMessage {
+  const { status, headers, body } = message
+  const length = Number(field(headers, 'content-length'))
+  const told = field(headers, 'content-type')?.startsWith('application/json') === true
+  if (status < 400 || !told || !(length > 0)) return message
+  const more = `,"requestId":${JSON.stringify(requestId)}}`
+  const longer = { ...headers, 'content-length': String(length - 1 + more.length) }
+  // RFC 9110 §8.6: of a HEAD it is what a GET would have.
+  if (body === null) return { ...message, headers: longer }
+  if (!(body instanceof Uint8Array) || body.at(-1) !== CLOSING_BRACE) return message
+  return {
+    ...message,
+    headers: longer,
+    body: Buffer.concat([body.subarray(0, -1), Buffer.from(more)]),
+  }
+}
+
+const CLOSING_BRACE = 0x7d
 
 function json({ code, message }: ErrorAnswer, requestId: string): string {
   return `${JSON.stringify({ code, message, requestId })}\n`

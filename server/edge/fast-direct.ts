@@ -5,7 +5,7 @@ import type { Body, OriginMessage } from '../http/message.ts'
 import type { NearcastError } from '../lib/errors.ts'
 import { liveRequest, SAID } from './answer-direct.ts'
 import type { EdgeContext } from './edge-context.ts'
-import { errorAnswerOf, writeError } from './error-answer.ts'
+import { errorAnswerOf, withRequestId, writeError } from './error-answer.ts'
 import type { FastDirect } from './fast-path.ts'
 import { askOrigin } from './origin-fetch.ts'
 import { bodySize, flatten } from './stored-answer.ts'
@@ -54,7 +54,7 @@ export async function askDirect(
     const head = headOf(answer.status, [...answer.fields, ...fields], deps.clock.now())
     return { status: answer.status, head, body, length: body.length }
   }
-  return answerOf(message, exchange.open, deps.clock.now())
+  return answerOf(withRequestId(message, id), exchange.open, deps.clock.now())
 }
 
 function answerOf(message: OriginMessage, open: boolean, now: number): DirectAnswer {

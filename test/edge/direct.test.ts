@@ -39,6 +39,35 @@ test('live is asked for each viewer, with its query and fields, and never answer
   expect(origin.requests.map((request) => request.query)).toEqual(['_HLS_msn=3', '_HLS_msn=3'])
 })
 
+test('what a live origin refuses carries the id of the request, as other errors do', async () => {
+  const refusal = text('{"code":"stream-not-live","message":"nobody is sending x"}')
+  const headers = {
+    'content-type': 'application/json',
+    'content-length': String(refusal.length),
+    'cache-control': 'max-age=4',
+  }
+  const origin = scriptedOrigin(
+    'live',
+    ({ method }) => message(404, headers, method === 'HEAD' ? null : refusal),
+    { caching: 'none' },
+  )
+  edge = await startEdge({ origins: [origin], behaviors: [{ origin: 'live' }] })
+
+  const got = await edge.ask('/live/x/index.m3u8')
+  const head = await edge.ask('/live/x/index.m3u8', { method: 'HEAD' })
+
+  expect([got.status, JSON.parse(got.text)]).toEqual([
+    404,
+    {
+      code: 'stream-not-live',
+      message: 'nobody is sending x',
+      requestId: got.headers['x-nearcast-request-id'],
+    },
+  ])
+  expect(got.headers).toMatchObject({ 'cache-control': 'max-age=4' })
+  expect(head.headers['content-length']).toBe(got.headers['content-length'])
+})
+
 test('a live request that is held open is given up when its viewer leaves', async () => {
   const asked = deferred<OriginRequest>()
   const origin = scriptedOrigin(

@@ -28,6 +28,12 @@ async function line(): Promise<Line> {
 
 const PLAYLIST = { 'content-type': 'application/vnd.apple.mpegurl', 'cache-control': 'max-age=6' }
 
+const REFUSAL = {
+  'content-type': 'application/json',
+  'content-length': '45',
+  'cache-control': 'no-store',
+}
+
 function live(
   answer: (request: OriginRequest, count: number) => OriginMessage | Promise<OriginMessage>,
 ) {
@@ -44,6 +50,11 @@ test.each([
   ['a playlist', '/a.m3u8?_HLS_msn=1', () => message(200, PLAYLIST, [text('#EXT'), text('M3U')])],
   ['media', '/a.m4s', () => message(200, { 'content-type': 'video/mp4' }, text('bytes'))],
   ['a refusal', '/b.m3u8', () => message(404, { 'cache-control': 'no-store' }, text('{}'))],
+  [
+    'a refusal with a reason',
+    '/g.m3u8',
+    () => message(404, REFUSAL, text('{"code":"stream-not-live","message":"nobody"}')),
+  ],
   ['nothing', '/c.m4s', () => message(200, {}, null)],
   [
     'a body that comes bit by bit',
