@@ -84,6 +84,10 @@ export async function startControl(deps: ControlDeps): Promise<Control> {
       tokenCheck(deps.token),
       serveEvents(deps.events, closing.signal),
     )
+  else
+    app.get(`/api/v1${EVENTS.path}`, tokenCheck(deps.token), () => {
+      throw elsewhere(deps.changes.parent)
+    })
   app.use('/api/v1', tokenCheck(deps.token), apiRouter(deps))
   await addConsole(app, deps.consoleFolder)
   app.use((request: Request) => {
@@ -106,6 +110,14 @@ export async function startControl(deps: ControlDeps): Promise<Control> {
       await closed
     },
   }
+}
+
+function elsewhere(parent: string | undefined): NearcastError {
+  const where = parent === undefined ? 'its parent' : `its parent ${parent}`
+  return new NearcastError(
+    'not-found',
+    `nobody publishes at an edge: events are told by the API of ${where}`,
+  )
 }
 
 function addHealth(app: express.Express, { services, metrics }: ControlDeps): void {

@@ -662,6 +662,26 @@ describe('the rest of the API', () => {
     expect((await reader?.read())?.done).toBe(true)
   })
 
+  it('says at an edge where the events are', async () => {
+    const edge = await startControl({
+      ...deps,
+      changes: followerLog(() => changes.position, 'http://origin:8070'),
+    })
+    const url = `http://127.0.0.1:${edge.port}/api/v1/events`
+    const unknown = await fetch(url)
+    const response = await fetch(url, { headers: { authorization: `Bearer ${TOKEN}` } })
+    await edge.close()
+    expect([unknown.status, response.status, await response.json()]).toEqual([
+      401,
+      404,
+      {
+        code: 'not-found',
+        message:
+          'nobody publishes at an edge: events are told by the API of its parent http://origin:8070',
+      },
+    ])
+  })
+
   it('tells probes and Prometheus how it is without a token', async () => {
     const plain = async (path: string) => {
       const response = await fetch(`http://127.0.0.1:${control.port}${path}`)
