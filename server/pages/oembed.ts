@@ -3,9 +3,11 @@ import { readPageAddress, titleOf } from './page-address.ts'
 
 export type OembedResult =
   | { readonly kind: 'found'; readonly body: string }
-  /** No page of this server. */
+  /** `url` is required (oEmbed 1.0 §2.2): without it nothing was asked for that could be missing (RFC 9110 §15.5.1). */
+  | { readonly kind: 'bad-request'; readonly sentence: string }
+  /** No page of this server: 404 (oEmbed 1.0 §2.3.5). */
   | { readonly kind: 'not-found' }
-  /** Another format than JSON was asked for: 501 (oEmbed 1.0 §2.3.3). */
+  /** Another format than JSON was asked for: 501 (oEmbed 1.0 §2.3.5). */
   | { readonly kind: 'not-implemented' }
 
 const WIDTH = 1280
@@ -14,7 +16,13 @@ const HEIGHT = 720
 export function answerOembed(query: string, base: string, version: string): OembedResult {
   const params = new URLSearchParams(query)
   if ((params.get('format') ?? 'json') !== 'json') return { kind: 'not-implemented' }
-  const url = readUrl(params.get('url') ?? '')
+  const asked = params.get('url') ?? ''
+  if (asked === '')
+    return {
+      kind: 'bad-request',
+      sentence: 'oembed needs the address of a watch page: /oembed?url=http://HOST/watch/live/NAME',
+    }
+  const url = readUrl(asked)
   const address =
     url && base !== '' && url.host === new URL(base).host && readPageAddress(url.pathname)
   if (!address) return { kind: 'not-found' }

@@ -18,6 +18,9 @@ export interface PageAddress {
 /** S3's limit for a key; a stream's name is shorter. */
 const KEY_LIMIT = 1024
 
+/** `recordings/NAME/20260102T030405Z` and `recordings/NAME/clips/ID`. */
+const RECORDING = /^recordings\/([^/]+)\/(?:(\d{8})T(\d{4})\d\dZ|clips\/([^/]+))$/
+
 /** Reads `/watch|embed/live|vod/NAME`, slashes of a key kept; undefined for everything else. */
 export function readPageAddress(path: string): PageAddress | undefined {
   const [empty, view, kind, ...rest] = path.split('/')
@@ -37,9 +40,13 @@ export function pagePath(view: PageAddress['view'], target: MediaTarget): string
   return `/${view}/${target.kind}/${encodeKey(target.key)}`
 }
 
-/** The last part of a key without its extension, or the stream's name. */
+/** The stream's name; of a recording with its beginning, of a clip with its id; of a file the last part of its key without extension. */
 export function titleOf(target: MediaTarget): string {
   if (target.kind === 'live') return target.key
+  const [, stream, day, time, clip] = RECORDING.exec(target.key) ?? []
+  if (stream !== undefined && clip !== undefined) return `${stream}, clip ${clip}`
+  if (stream !== undefined && day !== undefined && time !== undefined)
+    return `${stream}, ${day.replace(/(....)(..)/, '$1-$2-')} ${time.replace(/(..)/, '$1:')} UTC`
   const name = target.key.slice(target.key.lastIndexOf('/') + 1)
   return name.replace(/(?<=.)\.[A-Za-z0-9]{1,5}$/, '')
 }

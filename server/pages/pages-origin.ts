@@ -116,6 +116,8 @@ function sendOembed(request: OriginRequest, base: string, version: string): Orig
         'cache-control': 'no-cache',
         etag: `"${hashOf(result.body)}"`,
       })
+    case 'bad-request':
+      return refuse(request, 'bad-request', result.sentence)
     case 'not-found':
       return refuse(request, 'not-found')
     case 'not-implemented':
@@ -145,8 +147,12 @@ function sendFile(request: OriginRequest, files: ReadonlyMap<string, PlayerFile>
   })
 }
 
-function refuse(request: OriginRequest, code: ErrorCode): OriginMessage {
-  const [status, meaning] = ERRORS[code]
+function refuse(
+  request: OriginRequest,
+  code: ErrorCode,
+  meaning: string = ERRORS[code][1],
+): OriginMessage {
+  const [status] = ERRORS[code]
   const headers: Fields = {
     'cache-control': 'no-store',
     ...(code === 'method-not-allowed' ? { allow: 'GET, HEAD' } : {}),

@@ -82,6 +82,15 @@ describe('pages', () => {
       '<link rel="preload" as="fetch" crossorigin href="/vod/talks/One%20%26%20two.mp4/index.m3u8">',
     )
   })
+  it.each([
+    ['recordings/main/20260102T030405Z', 'main, 2026-01-02 03:04 UTC'],
+    ['recordings/main/clips/k3v9', 'main, clip k3v9'],
+    ['recordings/main/notes.mp4', 'notes'],
+  ])('name the stream of a recording, and when it was: %s', async (key, title) => {
+    const { text } = await get(`/watch/vod/${key}`)
+    expect(text).toContain(`<title>${title}</title>`)
+    expect(text).toContain(`title="${title}"`)
+  })
   it('allow no script but ours, and only embeds in other pages', async () => {
     const watch = (await get('/watch/live/main')).headers['content-security-policy']
     expect(watch).toContain("script-src 'self';")
@@ -142,13 +151,18 @@ describe('oEmbed', () => {
     expect(JSON.parse(small.text)).toMatchObject({ width: 88, height: 50 })
   })
   it('knows only pages of this host', async () => {
-    for (const url of [
-      'http://other.example/watch/live/main',
-      'javascript:1',
-      '',
-      '/watch/live/main',
-    ])
+    for (const url of ['http://other.example/watch/live/main', 'javascript:1', '/watch/live/main'])
       expect((await ask(url)).status).toBe(404)
+  })
+  // oEmbed 1.0 §2.2: url is required.
+  it('is 400 without an address, and says what is missing', async () => {
+    for (const path of ['/oembed', '/oembed?url=', '/oembed?maxwidth=640']) {
+      const { status, text } = await get(path)
+      expect([status, JSON.parse(text)]).toEqual([
+        400,
+        { code: 'bad-request', message: expect.stringContaining('/oembed?url=') },
+      ])
+    }
   })
   it('is 501 in XML', async () => {
     expect((await ask('http://tv.example:8080/watch/live/main', '&format=xml')).status).toBe(501)
