@@ -131,6 +131,49 @@ describe('the console', () => {
     await page.context().close()
   })
 
+  it('has all that can be done with recordings in sight on a phone', async () => {
+    const { page, complaints } = await openPage('about:blank', {
+      viewport: { width: 390, height: 844 },
+    })
+    const one = {
+      stream: 'a-stream-with-quite-a-long-name',
+      id: '20260102T030405Z',
+      key: 'recordings/a-stream-with-quite-a-long-name/20260102T030405Z',
+      origin: 'media',
+      state: 'recording',
+      from: Date.UTC(2026, 0, 2, 3, 4, 5),
+      to: Date.UTC(2026, 0, 2, 4, 4, 5),
+      seconds: 3600,
+      bytes: 2 ** 30,
+      missingSegments: 0,
+      waitingBytes: 0,
+      storeFails: false,
+    }
+    const before = { ...one, state: 'complete', from: one.from - 86_400_000 }
+    await page.route('**/api/v1/recordings', (route) =>
+      route.fulfill({ json: { recordings: [one, before], clips: [] } }),
+    )
+    await page.goto(`${server.control}/#token=${server.ready.adminToken}`)
+    const shown = page.getByRole('region', { name: 'Recordings' })
+    for (const [role, name, count] of [
+      ['link', 'Watch', 2],
+      ['button', 'Clip the last 30 s', 1],
+      ['button', 'Remove', 1],
+    ] as const) {
+      const found = shown.getByRole(role, { name })
+      await found.first().waitFor()
+      expect([name, await found.count()]).toEqual([name, count])
+      for (const each of await found.all()) {
+        const { x, width } = (await each.boundingBox()) ?? { x: -1, width: 0 }
+        expect([name, x >= 0 && x + width <= 390]).toEqual([name, true])
+      }
+    }
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390)
+    expect(complaints).toEqual([])
+    await page.unrouteAll({ behavior: 'wait' })
+    await page.context().close()
+  })
+
   it('shows the health of a stream in the words of the API, on a phone too', async () => {
     const advice = [
       { weight: 'problem', sentence: 'The upload is <b>too slow</b>.' },
