@@ -129,8 +129,7 @@ export const settingsSchema = z.strictObject({
             name: streamName('Name of the stream that is published.'),
             port: port({ description: 'UDP port of this stream alone.' }),
             passphrase: pattern(/^[\x21-\x7e]{10,79}$/, {
-              description:
-                'What its caller must know; without it anybody may publish. It is on ffmpeg’s command line, which users of this machine may see.',
+              description: 'What its caller must know; without it anybody may publish.',
               expected: '10 to 79 visible characters',
               secret: true,
             }).optional(),
@@ -152,7 +151,7 @@ export const settingsSchema = z.strictObject({
         url: url(
           /^(?:rtmps?|rtsp|https?):/i,
           'an rtmp://, rtmps://, rtsp:// or http(s):// address',
-          'Where it comes from: RTMP, RTSP, or an HLS playlist; H.264 with AAC. It is on ffmpeg’s command line, which users of this machine may see.',
+          'Where it comes from: RTMP, RTSP, or an HLS playlist; H.264 with AAC.',
         ),
         always: flag({
           description:

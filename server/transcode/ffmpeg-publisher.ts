@@ -1,4 +1,4 @@
-import { Writable } from 'node:stream'
+import { Readable, Writable } from 'node:stream'
 import type ffmpeg from 'fluent-ffmpeg'
 import { FlvFileReader } from '../formats/flv/flv-file-reader.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -7,13 +7,14 @@ import type { Log } from '../lib/log.ts'
 import type { LiveStream, StreamEnd } from '../stream/live-stream.ts'
 import type { StreamRegistry } from '../stream/registry.ts'
 import { type FfmpegOptions, newCommand } from './ffmpeg.ts'
+import { type ListedSource, listOptions, writeSourceList } from './source-list.ts'
 
 /** What ffmpeg reads, and the stream it becomes. */
-export interface FfmpegSource {
+export interface FfmpegSource extends ListedSource {
   readonly name: string
   /** For logs and the API; with no secret in it. */
   readonly description: string
-  readonly url: string
+  /** Of ffmpeg's reading, whatever the address is. */
   readonly inputOptions: readonly string[]
   /** It takes no other publisher's place. */
   readonly yields?: boolean | undefined
@@ -69,8 +70,8 @@ export class FfmpegPublisher {
       },
     })
     this.#command = newCommand(deps.ffmpeg)
-      .input(source.url)
-      .inputOptions([...source.inputOptions])
+      .input(Readable.from([writeSourceList(source)]))
+      .inputOptions([...source.inputOptions, ...listOptions(source)])
       .outputOptions(['-map 0:v:0?', '-map 0:a:0?', '-c copy', '-flush_packets 1'])
       .outputOptions(['-flvflags no_duration_filesize'])
       .format('flv')
@@ -116,7 +117,7 @@ export class FfmpegPublisher {
     if (this.#over) return
     this.#over = true
     this.#stream?.end('lost')
-    const said = this.#stopped ?? explain(reason)
+    const said = this.#stopped ?? explain(reason).replaceAll('pipe:0', this.#source.description)
     const clean = this.#source.secrets.reduce((text, secret) => text.replaceAll(secret, '…'), said)
     this.#hooks.onOver(clean.slice(0, SENTENCE_CHARS))
   }

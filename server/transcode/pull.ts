@@ -198,24 +198,35 @@ function sourceOf({ name, url }: PullOptions): FfmpegSource {
     description: `pull ${shown(url)}`,
     url,
     yields: true,
-    inputOptions: OPTIONS[protocol] ?? [],
+    ...(READING[protocol] ?? HTTP),
     secrets: [url, password, username, search].filter((secret) => secret !== ''),
   }
 }
 
 const TIMEOUT = '10000000'
-const HTTP = [
-  // What is no live stream would come all at once.
-  '-re',
-  `-rw_timeout ${TIMEOUT}`,
+const ANALYSIS = '1000000'
+type Reading = Pick<FfmpegSource, 'protocols' | 'options' | 'inputOptions'>
+
+const HTTP: Reading = {
   // A playlist may name anything: no file of this machine.
-  '-protocol_whitelist http,https,tls,tcp,crypto',
-]
-const RTMP = ['-analyzeduration 1000000', `-rw_timeout ${TIMEOUT}`]
-const OPTIONS: Readonly<Record<string, readonly string[]>> = {
+  protocols: ['http', 'https', 'tls', 'tcp', 'crypto'],
+  options: { rw_timeout: TIMEOUT },
+  // What is no live stream would come all at once.
+  inputOptions: ['-re'],
+}
+const RTMP: Reading = {
+  protocols: ['rtmp', 'rtmps', 'tls', 'tcp'],
+  options: { analyzeduration: ANALYSIS, rw_timeout: TIMEOUT },
+  inputOptions: [`-analyzeduration ${ANALYSIS}`],
+}
+const READING: Readonly<Record<string, Reading>> = {
   'rtmp:': RTMP,
   'rtmps:': RTMP,
-  'rtsp:': ['-rtsp_transport tcp', `-timeout ${TIMEOUT}`, '-analyzeduration 1000000'],
+  'rtsp:': {
+    protocols: ['rtsp', 'rtp', 'tls', 'tcp'],
+    options: { analyzeduration: ANALYSIS, rtsp_transport: 'tcp', timeout: TIMEOUT },
+    inputOptions: [`-analyzeduration ${ANALYSIS}`],
+  },
   'http:': HTTP,
   'https:': HTTP,
 }

@@ -1,4 +1,4 @@
-import { FfmpegPublisher, type FfmpegPublisherDeps } from './ffmpeg-publisher.ts'
+import { FfmpegPublisher, type FfmpegPublisherDeps, type FfmpegSource } from './ffmpeg-publisher.ts'
 
 export interface SrtStream {
   readonly name: string
@@ -86,15 +86,19 @@ export function openSrtListener(stream: SrtStream, deps: FfmpegPublisherDeps): S
   }
 }
 
-function sourceOf({ name, host, port, passphrase }: SrtStream) {
+function sourceOf({ name, host, port, passphrase }: SrtStream): FfmpegSource {
   const address = host.includes(':') ? `[${host}]` : host
   const secret = passphrase === undefined ? '' : `&passphrase=${encodeURIComponent(passphrase)}`
   return {
     name,
     description: `srt port ${port}`,
     url: `srt://${address}:${port}?mode=listener${secret}`,
+    protocols: ['srt', 'udp'],
+    // A caller may send anything: no playlist of other addresses.
+    formats: ['mpegts'],
     // A second is enough to know the tracks of a transport stream; what came meanwhile is not lost.
-    inputOptions: ['-f mpegts', '-analyzeduration 1000000'],
+    options: { analyzeduration: '1000000' },
+    inputOptions: ['-analyzeduration 1000000'],
     secrets: passphrase === undefined ? [] : [passphrase, encodeURIComponent(passphrase)],
   }
 }

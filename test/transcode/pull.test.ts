@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../../server/lib/clock.ts'
 import { silentLog } from '../../server/lib/log.ts'
@@ -10,6 +12,7 @@ import { FakeClock } from '../support/fake-clock.ts'
 import { LiveFixture } from '../live/live-fixture.ts'
 import { makeLiveMedia } from '../support/live-media.ts'
 import { RtmpClient } from '../support/rtmp-client.ts'
+import { watchedFfmpeg } from './watched-ffmpeg.ts'
 
 const MEDIA = await makeLiveMedia({ seconds: 8, gop: 30 })
 const NO_PORTS = () => new Set<number>()
@@ -36,15 +39,49 @@ async function elsewhere() {
   return { ...server, stream, url: `rtmp://127.0.0.1:${server.port}/live/main` }
 }
 
-function pulling(url: string, options: { always?: boolean; clock?: FakeClock } = {}) {
+function pulling(
+  url: string,
+  options: { always?: boolean; clock?: FakeClock; ffmpeg?: { path: string } } = {},
+) {
   const clock = options.clock ?? systemClock
   const registry = new StreamRegistry(clock, systemRandom)
   const always = options.always ?? false
-  const deps = { registry, ffmpeg: { path: undefined }, clock, log: silentLog }
+  const { ffmpeg = { path: undefined } } = options
+  const deps = { registry, ffmpeg, clock, log: silentLog }
   const pulls = openPulls([{ name: 'cam', url, always }], deps)
   opened.push(pulls)
   return { registry, pulls }
 }
+
+/** An RTSP server that wants a password (RFC 2326 §14, RFC 7617) and has nothing to send. */
+async function passwordCamera() {
+  let asked = ''
+  const server = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.on('data', (bytes) => {
+      const request = bytes.toString('latin1')
+      asked += request
+      const [, sequence = ''] = /CSeq: *(\d+)/i.exec(request) ?? []
+      const say = (status: string, more: string, body = '') =>
+        socket.write(`RTSP/1.0 ${status}\r\nCSeq: ${sequence}\r\n${more}\r\n\r\n${body}`)
+      if (request.startsWith('OPTIONS')) say('200 OK', 'Public: DESCRIBE, SETUP')
+      else if (!/^Authorization:/im.test(request))
+        say('401 Unauthorized', 'WWW-Authenticate: Basic realm="camera"')
+      else if (request.startsWith('DESCRIBE'))
+        say('200 OK', `Content-Type: application/sdp\r\nContent-Length: ${SDP.length}`, SDP)
+      else say('503 Service Unavailable', 'Content-Length: 0')
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  opened.push({ close: () => void server.close() })
+  const address = server.address()
+  const port = typeof address === 'object' ? address?.port : undefined
+  return { port, asked: () => asked }
+}
+
+const SDP =
+  'v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:a\r\n'
 
 async function untilState(pulls: Pulls, state: string) {
   for (;;) {
@@ -57,7 +94,8 @@ async function untilState(pulls: Pulls, state: string) {
 describe('pulling on demand', () => {
   test('nothing is fetched before somebody wants it; then the stream is here, not encoded again', async () => {
     const { url, stream } = await elsewhere()
-    const { registry, pulls } = pulling(url)
+    const ffmpeg = await watchedFfmpeg()
+    const { registry, pulls } = pulling(url, { ffmpeg })
     pulls.begin(NO_PORTS)
     const readers = stream.readerCount
     expect([pulls.wanted('other'), pulls.hold('other')]).toEqual([false, undefined])
@@ -69,6 +107,21 @@ describe('pulling on demand', () => {
       registry.get('cam')?.tracks.map(({ codec, config }) => [codec, Buffer.from(config)]),
     ).toEqual(MEDIA.tracks.map(({ codec, config }) => [codec, Buffer.from(config)]))
     expect(pulls.report()).toMatchObject([{ state: 'live', trouble: undefined }])
+    expect(await ffmpeg.commandLines()).toContain('pipe:0')
+    expect(await ffmpeg.commandLines()).not.toContain('/live/main')
+  })
+
+  test('a camera is given the password of its address, and asked for one connection', async () => {
+    const camera = await passwordCamera()
+    const ffmpeg = await watchedFfmpeg()
+    const { pulls } = pulling(`rtsp://me:p%40ss@127.0.0.1:${camera.port}/a'b`, { ffmpeg })
+    pulls.begin(NO_PORTS)
+    using _hold = pulls.hold('cam')
+    const { trouble } = await untilState(pulls, 'backing-off')
+    expect(camera.asked()).toContain(`/a'b RTSP/1.0`)
+    expect(camera.asked()).toContain(Buffer.from('me:p@ss').toString('base64'))
+    expect(camera.asked()).toContain('Transport: RTP/AVP/TCP')
+    for (const text of [trouble, await ffmpeg.commandLines()]) expect(text).not.toContain('p%40ss')
   })
 
   test('it ends 30 s after the last viewer, and not while there is one', async () => {
@@ -95,6 +148,7 @@ describe('pulling on demand', () => {
     const { trouble, from } = await untilState(pulls, 'backing-off')
     expect(from).toBe('rtmp://127.0.0.1:1')
     expect(trouble).not.toContain('secret')
+    expect(trouble).toContain('pull rtmp://127.0.0.1:1: Connection refused')
     await clock.advance(1000)
     await untilState(pulls, 'connecting')
     await untilState(pulls, 'backing-off')

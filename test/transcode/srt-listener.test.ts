@@ -12,6 +12,7 @@ import { StreamRegistry } from '../../server/stream/registry.ts'
 import { openSrtListener } from '../../server/transcode/srt-listener.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { convertFilm, makeFilm } from '../support/media.ts'
+import { watchedFfmpeg } from './watched-ffmpeg.ts'
 
 const PASSPHRASE = 'a long secret'.replaceAll(' ', '-')
 
@@ -70,10 +71,11 @@ test('one caller after another publishes on the port, and nothing is encoded aga
     })
   })
   const port = await freeUdpPort()
+  const { path, commandLines } = await watchedFfmpeg()
   const srt = { name: 'main', host: '127.0.0.1', port, passphrase: PASSPHRASE }
   const listener = openSrtListener(srt, {
     registry,
-    ffmpeg: { path: undefined },
+    ffmpeg: { path },
     clock: systemClock,
     log: silentLog,
   })
@@ -86,6 +88,9 @@ test('one caller after another publishes on the port, and nothing is encoded aga
   expect(published[0]?.units).not.toEqual([])
   expect(published[0]?.units.filter((unit) => !sent.has(unit))).toEqual([])
   expect(JSON.stringify(listener.report())).not.toContain(PASSPHRASE)
+  // All users of a machine may read the process list.
+  expect(await commandLines()).toContain('pipe:0')
+  expect(await commandLines()).not.toContain(PASSPHRASE)
   listener.close()
   // Two ffmpegs start for each caller, and what is sent takes its time.
 }, 300_000)
