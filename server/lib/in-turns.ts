@@ -31,19 +31,46 @@ export function finish<T>(steps: Steps<T>): T {
  * A few milliseconds of steps at a time, the event loop's other work in between; stops with the signal's reason. Up to `soon`
  * (monotonic milliseconds) it goes on without a stop: what is short is not to wait for all that others have to do.
  */
-export async function inTurns<T>(
+export function inTurns<T>(
   steps: Steps<T>,
   clock: Clock,
   signal: AbortSignal,
   soon = 0,
 ): Promise<T> {
-  for (let until = Math.max(soon, clock.monotonic() + TURN_MS); ; ) {
-    const step = steps.next()
-    if (step.done) return step.value
-    if (clock.monotonic() < until) continue
-    await nextTurn()
-    signal.throwIfAborted()
-    until = clock.monotonic() + TURN_MS
+  return new Turns(clock, signal, soon).run(steps)
+}
+
+/**
+ * The same for works that come one behind the other: what all of them took since the last stop counts, since what they wait for in
+ * between may be there already and let nobody in.
+ */
+export class Turns {
+  readonly #clock: Clock
+  readonly #signal: AbortSignal
+  readonly #soon: number
+  #spent = 0
+
+  constructor(clock: Clock, signal: AbortSignal, soon = 0) {
+    this.#clock = clock
+    this.#signal = signal
+    this.#soon = soon
+  }
+
+  async run<T>(steps: Steps<T>): Promise<T> {
+    for (let from = this.#clock.monotonic(); ; ) {
+      const step = steps.next()
+      const now = this.#clock.monotonic()
+      const spent = this.#spent + now - from
+      if (step.done) {
+        this.#spent = spent
+        return step.value
+      }
+      if (spent < TURN_MS || now < this.#soon) continue
+      await nextTurn()
+      this.#signal.throwIfAborted()
+      this.#spent = 0
+      from = this.#clock.monotonic()
+    }
   }
 }
 

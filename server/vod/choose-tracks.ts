@@ -7,7 +7,7 @@ import type {
 } from '../formats/isobmff/read-sample-entry.ts'
 import { cutToObject, EMPTY_TABLE, type SampleTable } from '../formats/isobmff/sample-table.ts'
 import { NearcastError } from '../lib/errors.ts'
-import type { Steps } from '../lib/in-turns.ts'
+import { forEntries, type Steps } from '../lib/in-turns.ts'
 import { type PlayTrack, timingOf, type Visible, visibleSpan } from './play-track.ts'
 
 /** What is played of a file, and in sentences what is not. */
@@ -41,7 +41,7 @@ const AUDIO_TRACKS_MAX = 16
  */
 export function* chooseTracks(
   movie: Movie,
-  tableOf: (source: MovieTrack) => SampleTable,
+  tableOf: (source: MovieTrack) => Steps<SampleTable>,
   objectSize: number,
 ): Steps<Choice> {
   const refusals: Refusal[] = []
@@ -49,7 +49,7 @@ export function* chooseTracks(
   let truncated = false
   for (const source of movie.tracks) {
     if (source.handler !== 'vide' && source.handler !== 'soun') continue
-    const whole = tableOf(source)
+    const whole = yield* tableOf(source)
     const samples = yield* cutToObject(whole, objectSize)
     if (samples.count < whole.count) truncated = true
     const result = yield* examine(source, samples, whole.count)
@@ -66,7 +66,10 @@ export function* chooseTracks(
   const audios = candidates.filter(({ source }) => source.handler === 'soun')
   const chosen = [...(video ? [video] : []), ...audios.slice(0, AUDIO_TRACKS_MAX)]
   const origin = Math.min(...chosen.map(({ visible }) => visible.startSeconds))
-  const played = chosen.map((candidate, index) => toPlayTrack(candidate, index + 1, origin))
+  const played: PlayTrack[] = []
+  for (const candidate of chosen) {
+    played.push(yield* toPlayTrack(candidate, played.length + 1, origin))
+  }
   return {
     video: video ? played[0] : undefined,
     audios: video ? played.slice(1) : played,
@@ -85,7 +88,7 @@ function* examine(
   samples: SampleTable,
   claimed: number,
 ): Steps<Candidate | Refusal> {
-  const used = usedDescriptions(samples, source.descriptions.length)
+  const used = yield* usedDescriptions(samples, source.descriptions.length)
   const descriptions: (VideoDescription | AudioDescription)[] = []
   for (const [index, description] of source.descriptions.entries()) {
     if (description.kind !== 'refused') descriptions.push(description)
@@ -113,11 +116,13 @@ function broken(source: MovieTrack, reason: string): Refusal {
   return { source, code: 'media-broken', reason }
 }
 
-function usedDescriptions(samples: SampleTable, count: number): ReadonlySet<number> {
+function* usedDescriptions(samples: SampleTable, count: number): Steps<ReadonlySet<number>> {
   const { description } = samples.chunks
   if (description === undefined) return new Set(count > 0 ? [0] : [])
   const used = new Uint8Array(256)
-  for (const index of description) used[index] = 1
+  yield* forEntries(description.length, (from, to) => {
+    for (let i = from; i < to; i += 1) used[description[i] ?? 0] = 1
+  })
   return new Set(Array.from(used.keys()).filter((index) => used[index] === 1))
 }
 
@@ -135,11 +140,11 @@ function rank({ source, descriptions: [first] }: Candidate): number {
   return (source.enabled ? 2 ** 40 : 0) + pixels
 }
 
-function toPlayTrack(candidate: Candidate, id: number, originSeconds: number): PlayTrack {
+function* toPlayTrack(candidate: Candidate, id: number, originSeconds: number): Steps<PlayTrack> {
   const { samples, visible } = candidate
   // A film in fragments has a table of its own: the moov's would be kept beside it, and counted by nobody.
   const source = { ...candidate.source, samples: EMPTY_TABLE }
-  const timing = timingOf(source, samples, visible, originSeconds)
+  const timing = yield* timingOf(source, samples, visible, originSeconds)
   const tracks = candidate.descriptions.map((description) =>
     toTrack(description, id, source, timing.timescale),
   )

@@ -167,8 +167,9 @@ function* toRendition(
   parts: readonly RenditionPart[],
   plan: SegmentPlan,
 ): Steps<Rendition> {
+  checkSamples(parts)
   const bytes = yield* segmentBytes(parts)
-  checkSegments(parts, bytes)
+  checkBytes(bytes)
   let segmentCount = plan.starts.length - 1
   while (segmentCount > 1 && isEmpty(parts, segmentCount - 1)) segmentCount -= 1
   let total = 0
@@ -198,7 +199,7 @@ const SEGMENT_SAMPLES_MAX = 65_536
 /** An mdat with a size field of 32 bits holds no more, and no player wants it. */
 const SEGMENT_BYTES_MAX = 2 ** 31
 
-function checkSegments(parts: readonly RenditionPart[], bytes: Float64Array): void {
+function checkSamples(parts: readonly RenditionPart[]): void {
   for (const { firstSamples } of parts) {
     for (let i = 1; i < firstSamples.length; i += 1) {
       const samples = (firstSamples[i] ?? 0) - (firstSamples[i - 1] ?? 0)
@@ -207,6 +208,9 @@ function checkSegments(parts: readonly RenditionPart[], bytes: Float64Array): vo
       }
     }
   }
+}
+
+function checkBytes(bytes: Float64Array): void {
   for (const length of bytes) {
     if (length > SEGMENT_BYTES_MAX) {
       throw new NearcastError('media-unsupported', `${length} bytes between two key frames`)

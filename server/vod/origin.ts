@@ -12,6 +12,7 @@ import type {
 import type { Clock } from '../lib/clock.ts'
 import { hasCode, NearcastError } from '../lib/errors.ts'
 import { failureLogOf } from '../lib/failure-log.ts'
+import { inTurns } from '../lib/in-turns.ts'
 import type { Log } from '../lib/log.ts'
 import type { CountingMetric, Metrics } from '../lib/metrics.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
@@ -129,9 +130,10 @@ async function answer(
   const rendition = film.renditions.find(({ id }) => id === address.rendition)
   if (rendition === undefined) throw noSuchPart(address)
   if (address.kind === 'segment') return segmentAnswer(context, request, film, rendition, address)
+  const { clock } = context
   const body =
     address.kind === 'playlist'
-      ? Buffer.from(writeMedia(film, rendition))
+      ? Buffer.from(await inTurns(writeMedia(film, rendition), clock, request.signal))
       : initSection(rendition, address.description)
   if (body === undefined) throw noSuchPart(address)
   const name = address.kind === 'playlist' ? rendition.id : `${rendition.id}.${address.description}`
@@ -148,7 +150,7 @@ async function segmentAnswer(
 ): Promise<OriginMessage> {
   const { segment } = address
   if (segment >= rendition.segmentCount) throw noSuchPart(address)
-  const layout = layOutSegment(rendition, segment)
+  const layout = await inTurns(layOutSegment(rendition, segment), context.clock, request.signal)
   const open = async () => {
     context.segments.add()
     try {

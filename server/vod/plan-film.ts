@@ -52,16 +52,15 @@ export function* planSegments(
   const starts = Float64Array.from([...cuts.starts, end])
   const pictures =
     video && Uint32Array.from({ length: starts.length }, (_, i) => cuts.samples[i] ?? video.end)
+  const sounds: Uint32Array[] = []
+  for (const audio of audios) sounds.push(yield* followStarts(audio, starts))
   return {
     starts,
     description: Uint8Array.from(
       cuts.starts,
       (_, i) => cuts.descriptions[i] ?? cuts.descriptions.at(-1) ?? 0,
     ),
-    firstSamples: [
-      ...(pictures ? [pictures] : []),
-      ...audios.map((audio) => followStarts(audio, starts)),
-    ],
+    firstSamples: [...(pictures ? [pictures] : []), ...sounds],
   }
 }
 
@@ -79,12 +78,13 @@ function* cutVideo(video: PlayTrack, lengths: SegmentLengths): Steps<Cuts> {
     descriptions: [descriptionAt(samples, first)],
   }
   const changes = yield* descriptionChanges(samples)
+  let change = 0
   let start = 0
   let at = first
   for (let steps = 0; cuts.starts.length <= SEGMENTS_MAX; steps += 1) {
     if (steps % CUTS_A_STEP === 0) yield
-    while ((changes[0] ?? end) <= at) changes.shift()
-    const key = nextCut(video, { at, start, change: changes[0] ?? end }, lengths)
+    while ((changes[change] ?? end) <= at) change += 1
+    const key = nextCut(video, { at, start, change: changes[change] ?? end }, lengths)
     if (key >= end) break
     if (steps > 2 * SEGMENTS_MAX) throw new NearcastError('media-broken', 'key frames out of order')
     at = key
@@ -152,14 +152,16 @@ function extendWithAudio(
   }
 }
 
-function followStarts(audio: PlayTrack, starts: Float64Array): Uint32Array {
+function* followStarts(audio: PlayTrack, starts: Float64Array): Steps<Uint32Array> {
   const { samples, timing, first, end } = audio
-  return Uint32Array.from(starts, (start, i) => {
-    if (i === 0) return first
-    if (i === starts.length - 1) return end
-    const ticks = Math.round((start * timing.timescale) / timing.scale) + timing.origin
-    return Math.min(end, Math.max(first, firstSampleAt(samples, ticks)))
-  })
+  const firstSamples = new Uint32Array(starts.length).fill(end)
+  firstSamples[0] = first
+  for (let i = 1; i < starts.length - 1; i += 1) {
+    if (i % CUTS_A_STEP === 0) yield
+    const ticks = Math.round(((starts[i] ?? 0) * timing.timescale) / timing.scale) + timing.origin
+    firstSamples[i] = Math.min(end, Math.max(first, firstSampleAt(samples, ticks)))
+  }
+  return firstSamples
 }
 
 /** The last pictures in decoding order are not always the last ones seen. */
@@ -211,11 +213,16 @@ export function* segmentBytes(
 ): Steps<Float64Array> {
   const count = (tracks[0]?.firstSamples.length ?? 1) - 1
   const bytes = new Float64Array(count)
+  let summed = 0
   for (const { track, firstSamples } of tracks) {
     for (let segment = 0; segment < count; segment += 1) {
-      if (segment % CUTS_A_STEP === 0) yield
       const from = firstSamples[segment] ?? 0
       const to = firstSamples[segment + 1] ?? 0
+      summed += 1 + Math.max(0, to - from)
+      if (summed >= ENTRIES_A_STEP) {
+        summed = 0
+        yield
+      }
       bytes[segment] = (bytes[segment] ?? 0) + sizeOfSamples(track.samples, from, to)
     }
   }

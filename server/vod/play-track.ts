@@ -11,7 +11,7 @@ import {
   type SampleSpan,
   type SampleTable,
 } from '../formats/isobmff/sample-table.ts'
-import { ENTRIES_A_STEP, type Steps } from '../lib/in-turns.ts'
+import { ENTRIES_A_STEP, forEntries, type Steps } from '../lib/in-turns.ts'
 
 /** One track that is played, with its place on the timeline that begins at 0. Ticks are of `timescale`. */
 export interface PlayTrack {
@@ -105,15 +105,15 @@ function firstSound(samples: SampleTable, time: number): number {
 }
 
 /** `originSeconds`: presentation time that is 0 in the playlist. */
-export function timingOf(
+export function* timingOf(
   source: MovieTrack,
   samples: SampleTable,
   visible: Visible,
   originSeconds: number,
-): Timing {
+): Steps<Timing> {
   const shift = source.edit.delay - source.edit.start - Math.round(originSeconds * source.timescale)
   return source.handler === 'vide'
-    ? videoTiming(source, samples, visible, shift)
+    ? yield* videoTiming(source, samples, visible, shift)
     : audioTiming(source, samples, visible, shift)
 }
 
@@ -141,16 +141,16 @@ function audioTiming(
  * begin where the playlist says. What composition offsets delay, an edit list takes back; negative offsets would do without one,
  * but ffmpeg and what is built on it shows such fragments too late.
  */
-function videoTiming(
+function* videoTiming(
   source: MovieTrack,
   samples: SampleTable,
   visible: Visible,
   shift: number,
-): Timing {
+): Steps<Timing> {
   const preroll = findPreroll(source, samples, visible)
   const hidden = preroll?.shownAt.size ?? 0
   const scale = Math.max(1, Math.ceil((hidden * 1000) / source.timescale))
-  const least = leastComposition(samples, visible)
+  const least = yield* leastComposition(samples, visible)
   const delay = ((samples.compositions?.[visible.first] ?? 0) - least) * scale
   const plain: Timing = {
     timescale: source.timescale * scale,
@@ -180,10 +180,12 @@ function videoTiming(
   }
 }
 
-function leastComposition({ compositions }: SampleTable, { first, end }: Visible): number {
+function* leastComposition({ compositions }: SampleTable, { first, end }: Visible): Steps<number> {
   if (compositions === undefined) return 0
   let least = compositions[first] ?? 0
-  for (let i = first; i < end; i += 1) least = Math.min(least, compositions[i] ?? 0)
+  yield* forEntries(end - first, (from, to) => {
+    for (let i = from; i < to; i += 1) least = Math.min(least, compositions[first + i] ?? 0)
+  })
   return least
 }
 

@@ -6,6 +6,7 @@ import {
   writePlaylistSegment,
 } from '../formats/m3u8/write-media-playlist.ts'
 import { type AudioRendition, writeMultivariant } from '../formats/m3u8/write-multivariant.ts'
+import type { Steps } from '../lib/in-turns.ts'
 import {
   audioOf,
   type Film,
@@ -17,6 +18,7 @@ import {
   videoOf,
 } from './film.ts'
 
+const SEGMENTS_A_STEP = 256
 /** 6 is what EXT-X-MAP outside of I-frame playlists asks for (rfc8216bis §8); 7 is what Apple's fragmented MP4 playlists say. */
 const VERSION = 7
 
@@ -45,8 +47,8 @@ export function writeMaster(film: Film): string {
   return text + remarks(film)
 }
 
-/** A media playlist; its URIs are relative to it. */
-export function writeMedia(film: Film, rendition: Rendition): string {
+/** A media playlist; its URIs are relative to it. Three days of film have 65,536 segments. */
+export function* writeMedia(film: Film, rendition: Rendition): Steps<string> {
   const { plan } = film
   // rfc8216bis §6.2.4: target duration and discontinuities are the same in all renditions.
   const longest = longestSegment(plan, plan.starts.length - 1)
@@ -61,6 +63,7 @@ export function writeMedia(film: Film, rendition: Rendition): string {
   const lines: string[] = [head, remarks(film)]
   let map: number | undefined
   for (let i = 0; i < rendition.segmentCount; i += 1) {
+    if (i % SEGMENTS_A_STEP === 0) yield
     const description = initOf(film, rendition, i)
     lines.push(
       writePlaylistSegment({

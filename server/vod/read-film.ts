@@ -1,11 +1,12 @@
 import { type Container, detectContainer } from '../formats/isobmff/detect-container.ts'
 import { readBoxHeader } from '../formats/isobmff/read-boxes.ts'
-import { type Movie, readMovieInSteps } from '../formats/isobmff/read-movie.ts'
+import { type Movie, type MovieTrack, readMovieInSteps } from '../formats/isobmff/read-movie.ts'
 import { tableMemory } from '../formats/isobmff/read-tables.ts'
+import type { SampleTable } from '../formats/isobmff/sample-table.ts'
 import { collect } from '../lib/bytes.ts'
 import type { Clock } from '../lib/clock.ts'
 import { hasCode, NearcastError } from '../lib/errors.ts'
-import { forEntries, inTurns, type Steps } from '../lib/in-turns.ts'
+import { forEntries, type Steps, Turns } from '../lib/in-turns.ts'
 import type { ObjectRead, ObjectStore } from '../storage/object-store.ts'
 import { chooseTracks } from './choose-tracks.ts'
 import { type Film, makeFilm } from './film.ts'
@@ -76,8 +77,8 @@ export async function readFilm(
   let head: FilmStart | undefined
   try {
     head = await FilmStart.open(reading, key, fromStart ? PLAYED_HEAD_BYTES : HEAD_BYTES, signal)
-    const film = await readIndex(reading, { key, head, tail, share }, signal)
-    if (fromStart) readOn(reading, film, head)
+    const { film, turns } = await readIndex(reading, { key, head, tail, share }, signal)
+    if (fromStart) readOn(reading, film, head, await turns.run(firstSegmentEnd(film)))
     else head.close()
     return film
   } catch (error) {
@@ -101,7 +102,7 @@ async function readIndex(
   reading: FilmReading,
   { key, head, tail, share }: Opened,
   signal: AbortSignal,
-): Promise<Film> {
+): Promise<{ readonly film: Film; readonly turns: Turns }> {
   const { clock, limits = FILM_LIMITS } = reading
   // RFC 9110 §8.8.1: no two reads of it are known to be of the same bytes, and each segment is a read.
   if (head.info.weak)
@@ -131,30 +132,27 @@ async function readIndex(
   }
   const place = await findMovie(window, { arrive, reserve }, limits)
   const { start, end } = place
-  const soon = clock.monotonic() + FIRST_TURN_MS
-  const run = <T>(steps: Steps<T>) => inTurns(steps, clock, signal, soon)
-  const movie = await run(readMovieInSteps(place.moov))
-  if (!movie.fragmentDefaults) await run(checkSamplesOutside(movie, start, end))
+  const turns = new Turns(clock, signal, clock.monotonic() + FIRST_TURN_MS)
+  const movie = await turns.run(readMovieInSteps(place.moov))
+  if (!movie.fragmentDefaults) await turns.run(checkSamplesOutside(movie, start, end))
   if (movie.fragmentDefaults) {
     await begin(head.length)
     await join()
   }
   const fragments =
-    movie.fragmentDefaults &&
-    (await collectFragments(window, movie, end, { limits, share, clock, signal }))
-  const choosing = chooseTracks(
-    movie,
-    (track) => fragments?.collector.takeTable(track.id) ?? track.samples,
-    head.info.size,
-  )
-  const choice = await run(choosing)
+    movie.fragmentDefaults && (await collectFragments(window, movie, end, { limits, share, turns }))
+  function* tableOf({ id, samples }: MovieTrack): Steps<SampleTable> {
+    const collected = fragments && (yield* fragments.collector.takeTable(id))
+    return collected ?? samples
+  }
+  const choice = await turns.run(chooseTracks(movie, tableOf, head.info.size))
   const truncated = choice.truncated || fragments?.truncated === true
-  return run(makeFilm(key, head.info, { ...choice, truncated }))
+  const film = await turns.run(makeFilm(key, head.info, { ...choice, truncated }))
+  return { film, turns }
 }
 
 /** Reads on to the end of the first segment; nobody waits for it, and a failure is met again by whoever asks for the segment. */
-function readOn({ store, clock }: FilmReading, film: Film, head: FilmStart): void {
-  const end = firstSegmentEnd(film)
+function readOn({ store, clock }: FilmReading, film: Film, head: FilmStart, end: number): void {
   head.readOn(end)
   if (end <= head.length) return
   const given = new AbortController()
@@ -170,11 +168,11 @@ function readOn({ store, clock }: FilmReading, film: Film, head: FilmStart): voi
 }
 
 /** Behind the last byte of the first segment; 0 where that is scattered over the file. */
-function firstSegmentEnd({ variants }: Film): number {
+function* firstSegmentEnd({ variants }: Film): Steps<number> {
   const rendition = variants[0]?.rendition
   if (rendition === undefined || rendition.segmentCount === 0) return 0
   try {
-    const { reads } = layOutSegment(rendition, 0)
+    const { reads } = yield* layOutSegment(rendition, 0)
     return reads.length === 1 ? (reads[0]?.end ?? 0) : 0
   } catch {
     // Whoever asks for the segment is told what is wrong with it.

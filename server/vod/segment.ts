@@ -8,6 +8,7 @@ import {
 import { writeInit } from '../formats/isobmff/write-init.ts'
 import { expandSamples, type SampleSpan } from '../formats/isobmff/sample-table.ts'
 import { NearcastError } from '../lib/errors.ts'
+import { ENTRIES_A_STEP, type Steps } from '../lib/in-turns.ts'
 import type { Rendition } from './film.ts'
 import { nalLengthSize, type PictureFraming } from './mend-pictures.ts'
 import { type SegmentTimes, segmentTimes } from './play-track.ts'
@@ -33,23 +34,31 @@ export interface PlannedRead {
 const HOLE_MAX = 1024 * 1024
 /** A file that scatters the samples of one segment more than this is not worth a request each. */
 const READS_MAX = 64
+/** Samples of a track lie in the order they are decoded in; sorting 65,536 in no order takes too long. */
+const BACKWARD_MAX = 1024
 
 /**
  * Lays out a segment: a moof with one trun for each stretch of the source that belongs to one track, and the source's bytes in their
  * own order as mdat. Nothing is copied together, and in a well-made file all of it is one read.
  */
-export function layOutSegment(rendition: Rendition, segment: number): SegmentLayout {
+export function* layOutSegment(rendition: Rendition, segment: number): Steps<SegmentLayout> {
   const stretches: Stretch[] = []
   let pictures: PictureFraming | undefined
-  const tracks = rendition.parts.flatMap(({ track, firstSamples }) => {
+  const tracks: FragmentTrack[] = []
+  for (const { track, firstSamples } of rendition.parts) {
     const from = firstSamples[segment] ?? 0
     const to = firstSamples[segment + 1] ?? from
-    if (to <= from) return []
+    if (to <= from) continue
+    yield
     const span = expandSamples(track.samples, from, to)
+    yield
     const times = segmentTimes(track.timing, span, from)
     checkTimes(times)
+    yield
     const own: Stretch[] = []
+    let backward = 0
     for (let i = 0; i < span.sizes.length; i += 1) {
+      if (i % ENTRIES_A_STEP === 0) yield
       const start = span.offsets[i] ?? 0
       const end = start + (span.sizes[i] ?? 0)
       const sample: FragmentSample = {
@@ -63,13 +72,21 @@ export function layOutSegment(rendition: Rendition, segment: number): SegmentLay
         last.end = end
         last.samples.push(sample)
       } else own.push({ start, end, samples: [sample], offset: 0 })
+      if (last !== undefined && start < last.start) backward += 1
     }
-    stretches.push(...own)
+    if (backward > BACKWARD_MAX)
+      throw new NearcastError('media-broken', `one segment goes back ${backward} times in the file`)
+    for (const stretch of own) stretches.push(stretch)
+    yield
     if (track.source.handler === 'vide') pictures = framingOf(track.tracks, span)
-    return [{ trackId: track.tracks[0].id, baseDecodeTime: times.baseDecodeTime, runs: own }]
-  })
+    const { baseDecodeTime } = times
+    tracks.push({ trackId: track.tracks[0].id, baseDecodeTime, runs: own })
+  }
+  yield
   // The same order on every machine: by place, and where two tracks claim one place, by track.
   stretches.sort((a, b) => a.start - b.start)
+  const reads = planReads(stretches)
+  yield
   let payloadLength = 0
   for (const stretch of stretches) {
     stretch.offset = payloadLength
@@ -77,10 +94,10 @@ export function layOutSegment(rendition: Rendition, segment: number): SegmentLay
   }
   const header = writeFragmentHeader({
     sequence: segment + 1,
-    tracks: tracks satisfies readonly FragmentTrack[],
+    tracks,
     payloadLength,
   })
-  return { header, reads: planReads(stretches), length: header.length + payloadLength, pictures }
+  return { header, reads, length: header.length + payloadLength, pictures }
 }
 
 function framingOf(
@@ -90,7 +107,9 @@ function framingOf(
   const lengthSize = nalLengthSize(tracks)
   const codec = tracks[0]?.codec
   if (lengthSize === undefined || (codec !== 'avc' && codec !== 'hevc')) return undefined
-  const order = Array.from(offsets.keys()).sort((a, b) => (offsets[a] ?? 0) - (offsets[b] ?? 0))
+  const order = Array.from(offsets.keys())
+  const rises = offsets.every((offset, i) => offset >= (offsets[i - 1] ?? 0))
+  if (!rises) order.sort((a, b) => (offsets[a] ?? 0) - (offsets[b] ?? 0))
   const starts = Float64Array.from(order, (i) => offsets[i] ?? 0)
   const ends = Float64Array.from(order, (i) => (offsets[i] ?? 0) + (sizes[i] ?? 0))
   return { codec, lengthSize, starts, ends }

@@ -6,9 +6,8 @@ import {
   readSegmentIndex,
 } from '../formats/isobmff/read-fragments.ts'
 import type { Movie } from '../formats/isobmff/read-movie.ts'
-import type { Clock } from '../lib/clock.ts'
 import { hasCode, NearcastError } from '../lib/errors.ts'
-import { inTurns } from '../lib/in-turns.ts'
+import type { Steps, Turns } from '../lib/in-turns.ts'
 import type { MemoryShare } from './load-memory.ts'
 import type { ObjectWindow } from './object-window.ts'
 
@@ -32,8 +31,7 @@ const SAMPLES_LEAST = 65_536
 export interface FragmentReading {
   readonly limits: { readonly fragmentSamples: number; readonly fragmentBytes: number }
   readonly share: MemoryShare
-  readonly clock: Clock
-  readonly signal: AbortSignal
+  readonly turns: Turns
 }
 
 export interface Fragments {
@@ -60,7 +58,7 @@ export async function collectFragments(
     Math.min(reading.limits.fragmentSamples, backed),
   )
   const walk = new FragmentWalk(window, collector, start, reading)
-  const index = await findIndex(window, start)
+  const index = await findIndex(window, start, reading)
   for (let i = 0; i < index.length; i += PARALLEL) {
     const batch = index.slice(i, i + PARALLEL)
     await Promise.all(batch.map((span) => window.get(span.start, FAR_BYTES)))
@@ -99,37 +97,50 @@ class FragmentWalk {
 
   /** Goes on to the first box behind byte `end`; false when it can't go on. */
   async run(end: number): Promise<boolean> {
+    for (;;) {
+      const next = await this.#reading.turns.run(this.#walk(end))
+      if (typeof next === 'boolean') return next
+      this.#window.forget()
+      await this.#window.get(next.start, next.length, next.ahead)
+    }
+  }
+
+  /** As far as the bytes go that were read; gives what is to be read then, or what `run` gives. */
+  *#walk(end: number): Steps<boolean | Wanted> {
     while (this.#at + 8 <= end) {
       const at = this.#at
+      const start = this.#window.have(at, 16)
+      if (start === undefined) return { start: at, length: 16, ahead: this.#ahead }
+      const header = readBoxHeader(start, 0)
+      if (header === undefined || header.size === undefined) return false
+      if (header.type === 'moof') {
+        if (this.#last > 0 && this.#last < at)
+          this.#ahead = at - this.#last < NEAR_BYTES / 2 ? NEAR_BYTES : FAR_BYTES
+        this.#last = at
+        const added = yield* this.#addFragment(at, header.size)
+        if (added === false) this.truncated = true
+        if (added !== true) return added
+      }
+      this.#at += header.size
       this.#steps += 1
       if (this.#steps > STEPS_MAX) {
         throw new NearcastError('media-broken', `more than ${STEPS_MAX} boxes behind its index`)
       }
-      const header = readBoxHeader(await this.#get(at, 16, this.#ahead), 0)
-      if (header === undefined || header.size === undefined) return false
-      if (header.type === 'moof') {
-        if (this.#last > 0) this.#ahead = at - this.#last < NEAR_BYTES / 2 ? NEAR_BYTES : FAR_BYTES
-        this.#last = at
-        if (!(await this.#addFragment(at, header.size))) {
-          this.truncated = true
-          return false
-        }
-      }
-      this.#at += header.size
+      yield
     }
     return true
   }
 
-  async #addFragment(at: number, size: number): Promise<boolean> {
+  *#addFragment(at: number, size: number): Steps<boolean | Wanted> {
     if (size > MOOF_BYTES_MAX) throw new NearcastError('media-broken', `a moof of ${size} bytes`)
     if (at + size > this.#window.info.size) return false
     this.#reserve(this.#collector.bytes + size)
-    const bytes = await this.#get(at, size, 0)
+    const bytes = this.#window.have(at, size)
+    if (bytes === undefined) return { start: at, length: size, ahead: 0 }
     const [moof] = readBoxes(bytes)
     if (moof === undefined) return false
     try {
-      const { clock, signal } = this.#reading
-      await inTurns(this.#collector.add(bytes, moof, at), clock, signal)
+      yield* this.#collector.add(bytes, moof, at)
     } catch (error) {
       if (hasCode(error, 'media-broken')) return false
       throw error
@@ -143,38 +154,45 @@ class FragmentWalk {
       this.#reading.share.add(RESERVED_A_STEP)
     }
   }
+}
 
-  async #get(start: number, length: number, ahead: number): Promise<Uint8Array> {
-    const present = this.#window.have(start, length)
-    if (present) return present
-    this.#window.forget()
-    return this.#window.get(start, length, ahead)
-  }
+/** What is to be read before the walk goes on. */
+interface Wanted {
+  readonly start: number
+  readonly length: number
+  readonly ahead: number
 }
 
 const RESERVED_A_STEP = 1024 * 1024
 const NO_INDEX: readonly IndexedSpan[] = []
 
 /** The fragments a sidx right behind the moov, or an mfra at the end of the object, names. */
-async function findIndex(window: ObjectWindow, start: number): Promise<readonly IndexedSpan[]> {
+async function findIndex(
+  window: ObjectWindow,
+  start: number,
+  reading: FragmentReading,
+): Promise<readonly IndexedSpan[]> {
   let at = start
   for (let boxes = 0; boxes < 8 && at + 8 <= window.info.size; boxes += 1) {
     const header = readBoxHeader(await window.get(at, 16, FAR_BYTES), 0)
     if (header?.size === undefined || header.type === 'moof') break
-    if (header.type === 'sidx') return readIndex(window, at, header.size, 0)
+    if (header.type === 'sidx') return readIndex(window, reading.share, at, header.size, 0)
     at += header.size
   }
-  return findRandomAccess(window, start)
+  return findRandomAccess(window, start, reading)
 }
 
 /** A sidx may name others: two levels are what encoders write. */
 async function readIndex(
   window: ObjectWindow,
+  share: MemoryShare,
   at: number,
   size: number,
   depth: number,
 ): Promise<readonly IndexedSpan[]> {
   if (size > MOOF_BYTES_MAX) return NO_INDEX
+  // Once for all that one names: of them one at a time is held.
+  if (depth === 0) share.add(size + Math.max(size, NEAR_BYTES))
   const bytes = await window.get(at, size)
   const [sidx] = readBoxes(bytes)
   if (sidx === undefined) return NO_INDEX
@@ -188,9 +206,10 @@ async function readIndex(
       if (!window.have(span.start, 16)) window.forget()
       const header = readBoxHeader(await window.get(span.start, 16, FAR_BYTES), 0)
       if (header?.type !== 'sidx' || header.size === undefined) break
-      // One longer than its reference would be read again with each that follows.
-      if (span.start + header.size > span.end) break
-      spans.push(...(await readIndex(window, span.start, header.size, 1)))
+      // One longer than its reference would be read again with each that follows; it has room that is
+      // reserved.
+      if (span.start + header.size > span.end || header.size > Math.max(size, NEAR_BYTES)) break
+      spans.push(...(await readIndex(window, share, span.start, header.size, 1)))
     }
   }
   return spans
@@ -200,6 +219,7 @@ async function readIndex(
 async function findRandomAccess(
   window: ObjectWindow,
   start: number,
+  { share, turns }: FragmentReading,
 ): Promise<readonly IndexedSpan[]> {
   const { size } = window.info
   if (size - start < 2 * NEAR_BYTES) return NO_INDEX
@@ -213,10 +233,12 @@ async function findRandomAccess(
   ) {
     return NO_INDEX
   }
+  share.add(length)
   const bytes = await window.get(size - length, length)
   const [mfra] = readBoxes(bytes)
   if (mfra?.type !== 'mfra') return NO_INDEX
-  const offsets = readRandomAccess(bytes, mfra).filter((at) => at >= start && at < size - length)
+  const named = await turns.run(readRandomAccess(bytes, mfra))
+  const offsets = [...named].filter((at) => at >= start && at < size - length)
   // What stands before the first one it names has perhaps no key frame, and still plays.
   const starts = offsets[0] === start ? offsets : [start, ...offsets]
   return starts.map((at, i) => ({

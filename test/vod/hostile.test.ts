@@ -3,43 +3,21 @@ import { describe, expect, it } from 'vitest'
 import { readMovie, readMovieInSteps } from '../../server/formats/isobmff/read-movie.ts'
 import { tableMemory } from '../../server/formats/isobmff/read-tables.ts'
 import { tableBytes } from '../../server/formats/isobmff/sample-table.ts'
-import { box, fullBox, i32, u16, u32 } from '../../server/formats/isobmff/write-box.ts'
+import { box, fullBox, u16, u32 } from '../../server/formats/isobmff/write-box.ts'
 import { silentLog } from '../../server/lib/log.ts'
 import { openMemoryStore } from '../../server/storage/memory.ts'
 import { FilmShelf } from '../../server/vod/film-shelf.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { makeFilm } from '../support/media.ts'
+import { FTYP, moovWith, NO_SAMPLES } from './hostile-film.ts'
 import { ask, NEVER, playFilm, shelfWith } from './play.ts'
 
 /** Long enough for a machine under load; what these are against took 56 s and more on one without. */
 const MOMENT_MS = 15_000
 
-const FTYP = box('ftyp', Buffer.from('isom'), u32(0), Buffer.from('isom'))
-
-/** A moov with one video track whose sample description is that of a real film. */
-async function moovWith(tables: readonly Buffer[], ...others: readonly Buffer[]): Promise<Buffer> {
-  const film = await readFile(await makeFilm({ seconds: 1, audio: false }))
-  const at = film.indexOf('stsd') - 4
-  const stsd = film.subarray(at, at + film.readUInt32BE(at))
-  const handler = fullBox('hdlr', 0, 0, u32(0), Buffer.from('vide'), u32(0, 0, 0), Buffer.alloc(1))
-  const matrix = i32(65536, 0, 0, 0, 65536, 0, 0, 0, 0x40000000)
-  const size = u32(160 << 16, 120 << 16)
-  const header = fullBox('tkhd', 0, 7, u32(0, 0, 1, 0, 0, 0, 0, 0, 0), matrix, size)
-  const times = fullBox('mdhd', 0, 0, u32(0, 0, 1000, 0), u16(0x55c4, 0))
-  const media = box('mdia', times, handler, box('minf', box('stbl', stsd, ...tables)))
-  return box('moov', box('trak', header, media), ...others)
-}
-
 async function* only(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes
 }
-
-const NO_SAMPLES = [
-  fullBox('stts', 0, 0, u32(0)),
-  fullBox('stsc', 0, 0, u32(0)),
-  fullBox('stsz', 0, 0, u32(0, 0)),
-  fullBox('stco', 0, 0, u32(0)),
-]
 
 describe('a segment index (sidx)', () => {
   const dash = {

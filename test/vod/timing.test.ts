@@ -36,7 +36,7 @@ function shown(handler: 'vide' | 'soun', edit: Partial<MovieTrack['edit']> = {})
   const { source, samples } = track(handler, edit)
   const visible = finish(visibleSpan(source, samples))
   if (visible === undefined) throw new Error('nothing is visible')
-  const timing = timingOf(source, samples, visible, visible.startSeconds)
+  const timing = finish(timingOf(source, samples, visible, visible.startSeconds))
   const span = expandSamples(samples, visible.first, visible.end)
   const times = segmentTimes(timing, span, visible.first)
   let decode = times.baseDecodeTime
@@ -86,8 +86,9 @@ describe('times in segments', () => {
     const visible = finish(visibleSpan(source, samples))
     if (visible === undefined) throw new Error('nothing is visible')
     expect(visible.startSeconds).toBe(0.25)
-    expect(timingOf(source, samples, visible, 0).decodeOffset).toBe(250)
-    expect(timingOf(source, samples, visible, 0.25).decodeOffset).toBe(0)
+    const offsetFrom = (origin: number) =>
+      finish(timingOf(source, samples, visible, origin)).decodeOffset
+    expect([offsetFrom(0), offsetFrom(0.25)]).toEqual([250, 0])
   })
 })
 

@@ -1,3 +1,5 @@
+import type { Steps } from '../../lib/in-turns.ts'
+
 type Numbers = Uint8Array | Uint32Array | Int32Array | Float64Array
 
 const BLOCK_FIRST = 16
@@ -52,13 +54,14 @@ export class NumberColumn<T extends Numbers> {
     this.#used += 1
   }
 
-  /** All of them in one piece; the column is empty then. */
-  take(): T {
-    const all = new this.#type(this.#length)
-    let at = this.#zeros
+  /** All of them in one piece, behind `before` others that are left 0; the column is empty then. */
+  *take(before = 0): Steps<T> {
+    const all = new this.#type(before + this.#length)
+    let at = before + this.#zeros
     for (const block of this.#full) {
       all.set(block, at)
       at += block.length
+      yield
     }
     all.set(this.#block.subarray(0, this.#used), at)
     this.clear()

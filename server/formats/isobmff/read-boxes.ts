@@ -20,32 +20,52 @@ export interface BoxHeader {
 
 /** The header at `at`, which may lie anywhere; undefined when fewer bytes are there than it needs, or its size is impossible. */
 export function readBoxHeader(bytes: Uint8Array, at: number): BoxHeader | undefined {
-  if (at + 8 > bytes.length) return undefined
-  const view = viewOf(bytes)
-  const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8))
+  return headerAt(viewOf(bytes), at)
+}
+
+function headerAt(view: DataView, at: number): BoxHeader | undefined {
+  if (at + 8 > view.byteLength) return undefined
+  const type = String.fromCharCode(
+    view.getUint8(at + 4),
+    view.getUint8(at + 5),
+    view.getUint8(at + 6),
+    view.getUint8(at + 7),
+  )
   const size = view.getUint32(at)
   if (size === 0) return { type, headerSize: 8, size: undefined }
   if (size !== 1) return size < 8 ? undefined : { type, headerSize: 8, size }
-  if (at + 16 > bytes.length) return undefined
+  if (at + 16 > view.byteLength) return undefined
   const large = uint64At(view, at + 8)
   if (large < 16 || !Number.isSafeInteger(large)) return undefined
   return { type, headerSize: 16, size: large }
 }
 
-/** An object a box: without a bound, eight bytes of a file could cost a hundred of memory. */
-const BOXES_MAX = 65_536
+/**
+ * An object a box: without a bound, eight bytes of a file could cost a hundred of memory. What is in a `moov` is looked through many
+ * times, and a box of it has dozens of others.
+ */
+const BOXES_MAX = 4096
 
-/** The boxes between `start` and `end`. It stops at one that is cut off or leaves its parent: QuickTime pads with zeros. */
-export function readBoxes(bytes: Uint8Array, start = 0, end = bytes.length): readonly Box[] {
+/**
+ * The boxes between `start` and `end`, `most` at most. It stops at one that is cut off or leaves its parent: QuickTime pads with
+ * zeros.
+ */
+export function readBoxes(
+  bytes: Uint8Array,
+  start = 0,
+  end = bytes.length,
+  most = BOXES_MAX,
+): readonly Box[] {
   const boxes: Box[] = []
+  const view = viewOf(bytes)
   const limit = Math.min(end, bytes.length)
   let at = start
   while (at + 8 <= limit) {
-    const header = readBoxHeader(bytes, at)
+    const header = headerAt(view, at)
     if (header === undefined) break
     const boxEnd = header.size === undefined ? limit : at + header.size
     if (boxEnd > limit) break
-    if (boxes.length === BOXES_MAX) throw broken(`more than ${BOXES_MAX} boxes in one`)
+    if (boxes.length === most) throw broken(`more than ${most} boxes in one`)
     boxes.push({ type: header.type, start: at, body: at + header.headerSize, end: boxEnd })
     at = boxEnd
   }

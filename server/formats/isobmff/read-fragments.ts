@@ -1,9 +1,9 @@
 import type { NearcastError } from '../../lib/errors.ts'
-import { ENTRIES_A_STEP, type Steps } from '../../lib/in-turns.ts'
+import { ENTRIES_A_STEP, forEntries, type Steps } from '../../lib/in-turns.ts'
 import { type Box, broken, FieldReader, readBoxes } from './read-boxes.ts'
 import type { FragmentDefaults } from './read-movie.ts'
 import { NumberColumn } from './number-column.ts'
-import { packSizes, type SampleTable } from './sample-table.ts'
+import { packSizes, type SampleTable, tableBytes } from './sample-table.ts'
 
 /** A part of the object that a segment index names. */
 export interface IndexedSpan {
@@ -41,7 +41,7 @@ export function readSegmentIndex(
 const RANDOM_ACCESS_MAX = 65_536
 
 /** Where the `moof` boxes are that an `mfra` box (§8.8.9) names, rising. */
-export function readRandomAccess(bytes: Uint8Array, mfra: Box): readonly number[] {
+export function* readRandomAccess(bytes: Uint8Array, mfra: Box): Steps<Float64Array> {
   const offsets = new Set<number>()
   for (const tfra of readBoxes(bytes, mfra.body, mfra.end)) {
     if (tfra.type !== 'tfra') continue
@@ -51,16 +51,22 @@ export function readRandomAccess(bytes: Uint8Array, mfra: Box): readonly number[
     const lengths = fields.uint32()
     const numbers = ((lengths >> 4) & 3) + ((lengths >> 2) & 3) + (lengths & 3) + 3
     const count = fields.entryCount((version === 1 ? 16 : 8) + numbers)
+    yield
     for (let i = 0; i < count && offsets.size < RANDOM_ACCESS_MAX; i += 1) {
+      if (i % ENTRIES_A_STEP === 0) yield
       fields.skip(version === 1 ? 8 : 4)
       offsets.add(version === 1 ? fields.uint64() : fields.uint32())
       fields.skip(numbers)
     }
   }
-  return [...offsets].sort((a, b) => a - b)
+  return Float64Array.from(offsets).sort()
 }
 
 const NON_SYNC = 0x10000
+/** A run for each stretch of a track between those of others. */
+const RUNS_MAX = 65_536
+/** What a sample of the moov takes at most besides what it took there: its size, its composition offset and its place among the keys. */
+const BEGUN_SAMPLE_BYTES = 12
 /** Samples one run may claim without a byte for each. */
 const DEFAULTED_SAMPLES_MAX = 65_536
 
@@ -86,10 +92,13 @@ export class FragmentCollector {
     }
   }
 
-  /** Memory its tables hold. */
+  /** Memory its tables hold, and will hold of what stands in the moov. */
   get bytes(): number {
     let bytes = 0
     for (const builder of this.#builders.values()) bytes += builder.bytes
+    for (const samples of this.#movie.values()) {
+      bytes += samples.count * BEGUN_SAMPLE_BYTES + tableBytes(samples)
+    }
     return bytes
   }
 
@@ -104,6 +113,7 @@ export class FragmentCollector {
     let dataEnd = moofOffset
     let first = true
     for (const traf of readBoxes(bytes, moof.body, moof.end)) {
+      yield
       if (traf.type !== 'traf') continue
       dataEnd = yield* this.#addTrack(bytes, traf, moofOffset, first ? moofOffset : dataEnd)
       first = false
@@ -111,10 +121,10 @@ export class FragmentCollector {
   }
 
   /** The samples of a track, once: they are not kept here beside it. */
-  takeTable(trackId: number): SampleTable | undefined {
-    const table = this.#movie.get(trackId) ?? this.#builders.get(trackId)?.build()
+  *takeTable(trackId: number): Steps<SampleTable | undefined> {
+    const builder = this.#builders.get(trackId)
     this.#builders.delete(trackId)
-    return table
+    return this.#movie.get(trackId) ?? (builder && (yield* builder.build()))
   }
 
   *#addTrack(
@@ -123,7 +133,7 @@ export class FragmentCollector {
     moofOffset: number,
     implicitBase: number,
   ): Steps<number> {
-    const boxes = readBoxes(bytes, traf.body, traf.end)
+    const boxes = readBoxes(bytes, traf.body, traf.end, RUNS_MAX)
     const tfhd = boxes.find((box) => box.type === 'tfhd')
     if (tfhd === undefined) throw broken('a traf has no tfhd')
     const header = this.#readHeader(bytes, tfhd, moofOffset, implicitBase)
@@ -135,6 +145,7 @@ export class FragmentCollector {
     }
     let position = header.base
     for (const trun of boxes) {
+      yield
       if (trun.type === 'trun')
         position = yield* this.#addRun(bytes, trun, header, position, builder)
     }
@@ -227,7 +238,8 @@ class TableBuilder {
   readonly #chunkOffset = new NumberColumn(Float64Array)
   readonly #chunkDescription = new NumberColumn(Uint8Array)
   readonly #columns: readonly { readonly bytes: number }[]
-  /** Until one comes that no decoder can start at. */
+  /** Samples before the first one that no decoder can start at; until it comes they are all. */
+  #keysBefore = 0
   #allKeys = true
   #time = 0
 
@@ -252,17 +264,23 @@ class TableBuilder {
       this.#sizes.push(typeof sizes === 'number' ? sizes : (sizes[i] ?? 0))
       this.#compositions.push(compositions?.[i] ?? 0)
     }
-    if (keys !== undefined) this.#allKeys = false
-    for (const key of keys ?? []) this.#keys.push(key)
-    for (const value of times.first) this.#runFirst.push(value)
-    for (const value of times.time) this.#runTime.push(value)
-    for (const value of times.delta) this.#runDelta.push(value)
-    for (const value of chunks.first) this.#chunkFirst.push(value)
-    for (const value of chunks.offset) this.#chunkOffset.push(value)
-    yield
-    for (let i = 0; i < chunks.first.length; i += 1) {
-      this.#chunkDescription.push(chunks.description?.[i] ?? 0)
+    this.#allKeys = keys === undefined
+    const columns = [
+      [this.#keys, keys],
+      [this.#runFirst, times.first],
+      [this.#runTime, times.time],
+      [this.#runDelta, times.delta],
+      [this.#chunkFirst, chunks.first],
+      [this.#chunkOffset, chunks.offset],
+    ] as const
+    for (const [column, values] of columns) {
+      yield* forEntries(values?.length ?? 0, (from, to) => {
+        for (let i = from; i < to; i += 1) column.push(values?.[i] ?? 0)
+      })
     }
+    yield* forEntries(chunks.first.length, (from, to) => {
+      for (let i = from; i < to; i += 1) this.#chunkDescription.push(chunks.description?.[i] ?? 0)
+    })
     const last = times.first.length - 1
     if (last >= 0) {
       const left = count - (times.first[last] ?? 0)
@@ -298,7 +316,7 @@ class TableBuilder {
     }
     if (this.#allKeys && !key) {
       this.#allKeys = false
-      for (let i = 0; i < index; i += 1) this.#keys.push(i)
+      this.#keysBefore = index
     } else if (key && !this.#allKeys) this.#keys.push(index)
     this.#sizes.push(size)
     this.#compositions.push(composition)
@@ -306,25 +324,34 @@ class TableBuilder {
   }
 
   /** The columns are empty then: of each there is one copy, and of one at a time two. */
-  build(): SampleTable {
+  *build(): Steps<SampleTable> {
     const count = this.#sizes.length
     const one = this.#chunkDescription.allZero
     const still = this.#compositions.allZero
     return {
       count,
-      sizes: packSizes(this.#sizes.take()),
+      sizes: yield* packSizes(yield* this.#sizes.take()),
       times: {
-        first: this.#runFirst.take(),
-        time: this.#runTime.take(),
-        delta: this.#runDelta.take(),
+        first: yield* this.#runFirst.take(),
+        time: yield* this.#runTime.take(),
+        delta: yield* this.#runDelta.take(),
       },
       chunks: {
-        first: this.#chunkFirst.take(),
-        offset: this.#chunkOffset.take(),
-        description: one ? undefined : this.#chunkDescription.take(),
+        first: yield* this.#chunkFirst.take(),
+        offset: yield* this.#chunkOffset.take(),
+        description: one ? undefined : yield* this.#chunkDescription.take(),
       },
-      compositions: still ? undefined : this.#compositions.take(),
-      keys: this.#allKeys ? undefined : this.#keys.take(),
+      compositions: still ? undefined : yield* this.#compositions.take(),
+      keys: this.#allKeys ? undefined : yield* this.#takeKeys(),
     }
+  }
+
+  *#takeKeys(): Steps<Uint32Array> {
+    const before = this.#keysBefore
+    const keys = yield* this.#keys.take(before)
+    yield* forEntries(before, (from, to) => {
+      for (let i = from; i < to; i += 1) keys[i] = i
+    })
+    return keys
   }
 }

@@ -119,7 +119,8 @@ function* readTrack(
     const stbl = findBox(bytes, trak, 'mdia', 'minf', 'stbl')
     if (stbl === undefined) return refused('the track has no stbl')
     const media = handler === 'vide' || handler === 'soun'
-    const descriptions = media ? readDescriptions(bytes, stbl, handler) : OTHER_KIND
+    yield
+    const descriptions = media ? yield* readDescriptions(bytes, stbl, handler, memory) : OTHER_KIND
     const elng = findBox(bytes, trak, 'mdia', 'elng')
     return {
       ...head,
@@ -224,18 +225,31 @@ function canonicalLanguage(tag: string): string {
   }
 }
 
-function readDescriptions(
+function* readDescriptions(
   bytes: Uint8Array,
   stbl: Box,
   handler: string,
-): MovieTrack['descriptions'] {
+  memory: TableMemory,
+): Steps<MovieTrack['descriptions']> {
   const stsd = findBox(bytes, stbl, 'stsd')
   if (stsd === undefined) throw broken('a track has no stsd')
   const { version } = new FieldReader(bytes, stsd).fullBox()
-  const entries = readBoxes(bytes, stsd.body + 8, stsd.end).slice(0, 255)
-  const [first, ...others] = entries.map((entry) => readSampleEntry(bytes, entry, handler, version))
+  const descriptions: SampleDescription[] = []
+  for (const entry of readBoxes(bytes, stsd.body + 8, stsd.end).slice(0, 255)) {
+    const description = readSampleEntry(bytes, entry, handler, version)
+    memory.take(copiedBytes(description), 1)
+    descriptions.push(description)
+    yield
+  }
+  const [first, ...others] = descriptions
   if (first === undefined) throw broken('a track has an empty stsd')
   return [first, ...others]
+}
+
+function copiedBytes(description: SampleDescription): number {
+  if (description.kind === 'refused') return 0
+  const entry = description.kind === 'video' ? description.entry.length : 0
+  return entry + description.config.length
 }
 
 /** An editor's timeline has hundreds. */

@@ -154,6 +154,8 @@ function* readChunks(
   let several = false
   let sample = 0
   let chunk = 0
+  /** A chunk without samples is none: whoever looks for a sample's place would go through them all. */
+  let kept = 0
   let from = fields.uint32()
   if (from !== 1) throw broken(`stsc begins with chunk ${from}`)
   for (let run = 0; run < runs && chunk < offset.length && sample < sampleCount; run += 1) {
@@ -165,18 +167,21 @@ function* readChunks(
     if (entry > 1) several = true
     for (; chunk < next - 1 && chunk < offset.length && sample < sampleCount; chunk += 1) {
       if (chunk % ENTRIES_A_STEP === 0) yield
-      first[chunk] = sample
-      description[chunk] = entry - 1
+      if (perChunk === 0) continue
+      first[kept] = sample
+      offset[kept] = offset[chunk] ?? 0
+      description[kept] = entry - 1
       sample = Math.min(sampleCount, sample + perChunk)
+      kept += 1
     }
     from = next
   }
   return {
     samples: sample,
     chunks: {
-      first: first.subarray(0, chunk),
-      offset: offset.subarray(0, chunk),
-      description: several ? description.subarray(0, chunk) : undefined,
+      first: first.subarray(0, kept),
+      offset: offset.subarray(0, kept),
+      description: several ? description.subarray(0, kept) : undefined,
     },
   }
 }

@@ -1,4 +1,4 @@
-import { ENTRIES_A_STEP, type Steps } from '../../lib/in-turns.ts'
+import { ENTRIES_A_STEP, forEntries, type Steps } from '../../lib/in-turns.ts'
 import { broken } from './read-boxes.ts'
 
 /**
@@ -15,7 +15,11 @@ export interface SampleTable {
   readonly compositions: Int32Array | undefined
   /** Indexes of the samples a decoder can start at, rising; undefined: all. */
   readonly keys: Uint32Array | undefined
+  /** Where in the object each sample lies whose index is a multiple of `PLACED_EVERY`: a chunk may be long. */
+  readonly places?: Float64Array | undefined
 }
+
+const PLACED_EVERY = 4096
 
 /** Run r begins with sample `first[r]` at `time[r]`; its samples are `delta[r]` apart. */
 export interface TimeRuns {
@@ -163,7 +167,12 @@ function fillOffsets(
   const { first, offset } = table.chunks
   let chunk = lastNotAbove(first, from)
   let position = offset[chunk] ?? 0
-  const start = first[chunk] ?? 0
+  let start = first[chunk] ?? 0
+  const place = table.places?.[Math.floor(from / PLACED_EVERY)]
+  if (place !== undefined && from - (from % PLACED_EVERY) > start) {
+    position = place
+    start = from - (from % PLACED_EVERY)
+  }
   if (typeof table.sizes === 'number') position += (from - start) * table.sizes
   else for (let i = start; i < from; i += 1) position += table.sizes[i] ?? 0
   for (let i = 0; i < offsets.length; i += 1) {
@@ -201,10 +210,15 @@ function fillKeys(table: SampleTable, from: number, keys: Uint8Array): void {
 
 /**
  * The table without what lies outside an object of `size` bytes, from the first such sample on (a truncated file plays up to
- * where it ends).
+ * where it ends), and with its `places`.
  */
 export function* cutToObject(table: SampleTable, size: number): Steps<SampleTable> {
   const { first, offset } = table.chunks
+  const places =
+    typeof table.sizes === 'number'
+      ? undefined
+      : new Float64Array(Math.ceil(table.count / PLACED_EVERY))
+  const placed = places ? { ...table, places } : table
   let walked = 0
   for (let chunk = 0; chunk < first.length; chunk += 1) {
     const start = first[chunk] ?? 0
@@ -220,13 +234,20 @@ export function* cutToObject(table: SampleTable, size: number): Steps<SampleTabl
       if (start < end && whole < end - start) return firstSamples(table, start + Math.max(0, whole))
       continue
     }
-    for (let i = start; i < end; i += 1) {
-      position += table.sizes[i] ?? 0
-      walked += 1
-      if (position > size) return firstSamples(table, i)
+    for (let i = start; i < end; ) {
+      if (places && i % PLACED_EVERY === 0) places[i / PLACED_EVERY] = position
+      const stop = Math.min(end, i - (i % PLACED_EVERY) + PLACED_EVERY)
+      walked += stop - i
+      for (; i < stop; i += 1) {
+        position += table.sizes[i] ?? 0
+        if (position > size) return firstSamples(placed, i)
+      }
+      if (walked < ENTRIES_A_STEP) continue
+      walked = 0
+      yield
     }
   }
-  return table
+  return placed
 }
 
 /** The first `count` samples of a table. */
@@ -250,6 +271,7 @@ export function firstSamples(table: SampleTable, count: number): SampleTable {
     },
     compositions: table.compositions?.subarray(0, count),
     keys: keys === undefined ? undefined : keysBelow(keys, count),
+    places: table.places,
   }
 }
 
@@ -270,6 +292,7 @@ export function tableBytes(table: SampleTable): number {
     chunks.description,
     table.compositions,
     table.keys,
+    table.places,
   ]
   return columns.reduce((sum, column) => sum + (column?.buffer.byteLength ?? 0), 0)
 }
@@ -284,9 +307,15 @@ export const EMPTY_TABLE: SampleTable = {
 }
 
 /** Sizes in as few bytes as they need. */
-export function packSizes(sizes: Uint32Array): Uint16Array | Uint32Array {
-  for (const size of sizes) if (size > 0xffff) return sizes
-  return new Uint16Array(sizes)
+export function* packSizes(sizes: Uint32Array): Steps<Uint16Array | Uint32Array> {
+  let bits = 0
+  yield* forEntries(sizes.length, (from, to) => {
+    for (let i = from; i < to; i += 1) bits |= sizes[i] ?? 0
+  })
+  if (bits >>> 16 !== 0) return sizes
+  const packed = new Uint16Array(sizes.length)
+  yield* forEntries(sizes.length, (from, to) => packed.set(sizes.subarray(from, to), from))
+  return packed
 }
 
 export function checkSampleCount(count: number): void {

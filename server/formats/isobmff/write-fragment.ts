@@ -1,5 +1,5 @@
 import { NearcastError } from '../../lib/errors.ts'
-import { box, fullBox, u32, u64 } from './write-box.ts'
+import { fullBox, u32, u64 } from './write-box.ts'
 
 /** Size in bytes, times in ticks of the track; the composition offset may be negative. */
 export interface FragmentSample {
@@ -47,20 +47,16 @@ export function writeFragmentHeader(fragment: FragmentHeader): Buffer {
   if (mdatSize > 0xffffffff) {
     throw new NearcastError('internal', `fragment of ${fragment.payloadLength} bytes is too long`)
   }
-  // Two passes: data offsets count from the start of the moof, whose size depends on nothing but the number of runs.
-  const moofSize = moof(fragment, 0).length
-  const mdat = Buffer.allocUnsafe(8)
-  mdat.writeUInt32BE(mdatSize, 0)
-  mdat.write('mdat', 4, 'latin1')
-  return Buffer.concat([moof(fragment, moofSize + 8), mdat])
-}
-
-function moof(fragment: FragmentHeader, payloadStart: number): Buffer {
-  return box(
-    'moof',
-    fullBox('mfhd', 0, 0, u32(fragment.sequence)),
-    ...fragment.tracks.map((track) => trackFragment(track, payloadStart)),
-  )
+  const sequence = fullBox('mfhd', 0, 0, u32(fragment.sequence))
+  const tracks = fragment.tracks.map(planTrack)
+  const moofSize = tracks.reduce((sum, { size }) => sum + size, 8 + sequence.length)
+  const out = Buffer.allocUnsafe(moofSize + 8)
+  let at = writeHead(out, 0, moofSize, MOOF)
+  at += sequence.copy(out, at)
+  // Data offsets count from the start of the moof.
+  for (const track of tracks) at = writeTrack(out, at, track, moofSize + 8)
+  writeHead(out, at, mdatSize, MDAT)
+  return out
 }
 
 const TFHD_DEFAULT_DURATION = 0x8
@@ -72,6 +68,16 @@ const TRUN_SIZE = 0x200
 const TRUN_FLAGS = 0x400
 const TRUN_COMPOSITION_OFFSET = 0x800
 
+const MOOF = 0x6d6f6f66
+const MDAT = 0x6d646174
+const TRAF = 0x74726166
+const TRUN = 0x7472756e
+
+function writeHead(out: Buffer, at: number, size: number, type: number): number {
+  out.writeUInt32BE(size, at)
+  return out.writeUInt32BE(type, at + 4)
+}
+
 /** What all samples of a track fragment share stands once, in tfhd; undefined where they differ. */
 interface Shared {
   readonly duration: number | undefined
@@ -79,46 +85,69 @@ interface Shared {
   readonly zeroOffsets: boolean
 }
 
-function trackFragment(track: FragmentTrack, payloadStart: number): Buffer {
+interface PlannedTrack {
+  readonly runs: readonly FragmentRun[]
+  readonly shared: Shared
+  /** tfhd and tfdt. */
+  readonly head: Buffer
+  /** Of the whole traf. */
+  readonly size: number
+  readonly bytesASample: number
+}
+
+function planTrack(track: FragmentTrack): PlannedTrack {
   const shared = sharedOf(track.runs)
   let flags = TFHD_BASE_IS_MOOF
-  const defaults: Buffer[] = []
+  const defaults: number[] = []
   if (shared.duration !== undefined) {
     flags |= TFHD_DEFAULT_DURATION
-    defaults.push(u32(shared.duration))
+    defaults.push(shared.duration)
   }
   if (shared.flags !== undefined) {
     flags |= TFHD_DEFAULT_FLAGS
-    defaults.push(u32(shared.flags))
+    defaults.push(shared.flags)
   }
-  return box(
-    'traf',
-    fullBox('tfhd', 0, flags, u32(track.trackId), ...defaults),
+  const head = Buffer.concat([
+    fullBox('tfhd', 0, flags, u32(track.trackId, ...defaults)),
     fullBox('tfdt', 1, 0, u64(track.baseDecodeTime)),
-    ...track.runs.map((run) => trackRun(run, shared, payloadStart)),
-  )
-}
-
-function trackRun(run: FragmentRun, shared: Shared, payloadStart: number): Buffer {
-  let flags = TRUN_DATA_OFFSET | TRUN_SIZE
-  if (shared.duration === undefined) flags |= TRUN_DURATION
-  if (shared.flags === undefined) flags |= TRUN_FLAGS
-  if (!shared.zeroOffsets) flags |= TRUN_COMPOSITION_OFFSET
-  const perSample =
+  ])
+  const bytesASample =
     4 +
     (shared.duration === undefined ? 4 : 0) +
     (shared.flags === undefined ? 4 : 0) +
     (shared.zeroOffsets ? 0 : 4)
-  const body = Buffer.allocUnsafe(8 + run.samples.length * perSample)
-  let at = body.writeUInt32BE(run.samples.length, 0)
-  at = body.writeInt32BE(payloadStart + run.offset, at)
-  for (const sample of run.samples) {
-    if (shared.duration === undefined) at = body.writeUInt32BE(sample.duration, at)
-    at = body.writeUInt32BE(sample.size, at)
-    if (shared.flags === undefined) at = body.writeUInt32BE(sampleFlags(sample), at)
-    if (!shared.zeroOffsets) at = body.writeInt32BE(sample.compositionOffset, at)
+  const size = track.runs.reduce(
+    (sum, { samples }) => sum + RUN_HEAD + samples.length * bytesASample,
+    8 + head.length,
+  )
+  return { runs: track.runs, shared, head, size, bytesASample }
+}
+
+/** Size, type, version and flags, count and data offset. */
+const RUN_HEAD = 20
+
+/** Straight into its place: a hostile film has a run for each of 65,536 samples. */
+function writeTrack(out: Buffer, start: number, track: PlannedTrack, payloadStart: number): number {
+  const { runs, shared, head, size, bytesASample } = track
+  let flags = TRUN_DATA_OFFSET | TRUN_SIZE
+  if (shared.duration === undefined) flags |= TRUN_DURATION
+  if (shared.flags === undefined) flags |= TRUN_FLAGS
+  if (!shared.zeroOffsets) flags |= TRUN_COMPOSITION_OFFSET
+  let at = writeHead(out, start, size, TRAF)
+  at += head.copy(out, at)
+  for (const { samples, offset } of runs) {
+    at = writeHead(out, at, RUN_HEAD + samples.length * bytesASample, TRUN)
+    at = out.writeUInt32BE(0x1000000 | flags, at)
+    at = out.writeUInt32BE(samples.length, at)
+    at = out.writeInt32BE(payloadStart + offset, at)
+    for (const sample of samples) {
+      if (shared.duration === undefined) at = out.writeUInt32BE(sample.duration, at)
+      at = out.writeUInt32BE(sample.size, at)
+      if (shared.flags === undefined) at = out.writeUInt32BE(sampleFlags(sample), at)
+      if (!shared.zeroOffsets) at = out.writeInt32BE(sample.compositionOffset, at)
+    }
   }
-  return fullBox('trun', 1, flags, body)
+  return at
 }
 
 function sharedOf(runs: readonly FragmentRun[]): Shared {
