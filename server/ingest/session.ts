@@ -20,19 +20,13 @@ import { PlayerQueue } from './player-queue.ts'
 import type { PublishVerdict } from './publish-gate.ts'
 import { refusalLevel } from './refusal-level.ts'
 import { type Remote, remoteOf } from './remote.ts'
-import {
-  ACTIVE,
-  overdue,
-  type SessionInfo,
-  type SessionState,
-  TRANSITIONS,
-} from './session-state.ts'
 import type { SessionDeps } from './session-deps.ts'
+import { SessionLife, type Severity } from './session-life.ts'
+import type { SessionInfo, SessionState } from './session-state.ts'
 import type { OpenedStream } from './stream-keys.ts'
 import { joinStreamPath, whyNotFound } from './stream-path.ts'
 import { takeData } from './take-data.ts'
 
-type Severity = 'info' | 'warn' | 'error'
 type Admitted = Extract<PublishVerdict, { readonly kind: 'admitted' }>
 
 const WINDOW_BYTES = 5_000_000
@@ -51,9 +45,7 @@ export class RtmpSession {
   readonly #connectedAt: number
   readonly #connection: RtmpConnection
   readonly #queue: PlayerQueue
-  #state: SessionState = 'handshake'
-  #stateSince: number
-  #lastFrame: number
+  readonly #life: SessionLife
   #bytesIn = 0
   #app: string | undefined
   #agent = ''
@@ -72,8 +64,7 @@ export class RtmpSession {
     this.#remote = remoteOf(socket)
     this.#log = deps.log.with({ session: id, remote: this.#remote.text })
     this.#connectedAt = deps.clock.now()
-    this.#stateSince = deps.clock.monotonic()
-    this.#lastFrame = this.#stateSince
+    this.#life = new SessionLife(deps, this.#log)
     this.#connection = new RtmpConnection({
       write: (bytes) => this.#write(bytes),
       onHandshake: () => this.#to('idle', 'handshake done'),
@@ -104,7 +95,7 @@ export class RtmpSession {
     return {
       id: this.id,
       remote: this.#remote.text,
-      state: this.#state,
+      state: this.#life.state,
       name: this.#name,
       agent: this.#agent,
       connectedAt: this.#connectedAt,
@@ -115,25 +106,18 @@ export class RtmpSession {
   }
 
   isPublishing({ name, backup }: OpenedStream): boolean {
-    return this.#state === 'publishing' && this.#name === name && this.#backup === backup
+    return this.#life.state === 'publishing' && this.#name === name && this.#backup === backup
   }
   /** Since the last frame it published. */
   get silentMs(): number {
-    return this.#deps.clock.monotonic() - this.#lastFrame
+    return this.#life.silentMs
   }
 
   /** Called each second: closes what is past its deadline. `lateMs`, in which the process stood still, is nobody's silence. */
   check(lateMs = 0): void {
     this.#countDrops()
-    const now = this.#deps.clock.monotonic()
-    this.#stateSince = Math.min(now, this.#stateSince + lateMs)
-    this.#lastFrame = Math.min(now, this.#lastFrame + lateMs)
     this.#queue.discount(lateMs)
-    const reason = overdue(this.#state, this.#deps.limits, {
-      stateMs: now - this.#stateSince,
-      frameMs: now - this.#lastFrame,
-      stalledMs: this.#queue.stalledMs(),
-    })
+    const reason = this.#life.overdue(lateMs, this.#queue.stalledMs())
     if (reason !== undefined) this.close(reason)
   }
 
@@ -143,28 +127,15 @@ export class RtmpSession {
     this.#socket.destroy()
   }
 
-  /** The only place that changes the state. */
   #to(state: SessionState, reason: string, level: Severity = 'info'): void {
-    const from = this.#state
-    if (!TRANSITIONS[from].includes(state)) {
-      throw new NearcastError('bad-request', `${state} while ${from}`)
-    }
-    this.#state = state
-    this.#stateSince = this.#deps.clock.monotonic()
-    const shown = level !== 'info' || ACTIVE.has(state) || ACTIVE.has(from)
-    this.#log[shown ? level : 'debug']('rtmp session', {
-      from,
-      to: state,
-      name: this.#name,
-      reason,
-    })
+    this.#life.to(state, this.#name, reason, level)
   }
 
   #onData(bytes: Buffer): void {
     this.#bytesIn += bytes.length
     this.#deps.counters.bytesIn.add(bytes.length)
     // Bytes of a client that was refused are taken off the wire, so that it can read why, and dropped.
-    if (this.#state === 'closed') return
+    if (this.#life.state === 'closed') return
     try {
       this.#connection.push(bytes)
     } catch (error) {
@@ -173,7 +144,7 @@ export class RtmpSession {
   }
 
   #onMessage(message: RtmpMessage): void {
-    if (this.#state === 'closed') return
+    if (this.#life.state === 'closed') return
     switch (message.type) {
       case MESSAGE.audio:
         this.#publishing?.reader.audio(message.timestamp, message.payload)
@@ -245,8 +216,8 @@ export class RtmpSession {
   }
 
   #publish(command: RtmpCommand & { kind: 'publish' }): void {
-    if (this.#state !== 'idle')
-      throw new NearcastError('bad-request', `publish while ${this.#state}`)
+    if (this.#life.state !== 'idle')
+      throw new NearcastError('bad-request', `publish while ${this.#life.state}`)
     const path = joinStreamPath(this.#app ?? '', command.name)
     const verdict = this.#deps.gate.admit(path, this.address)
     if (verdict.kind === 'refused') this.#refusePublish(command.streamId, verdict.description)
@@ -284,7 +255,7 @@ export class RtmpSession {
   #begin(streamId: number, { name, backup, valid }: Admitted): void {
     this.#name = name
     this.#backup = backup
-    this.#lastFrame = this.#deps.clock.monotonic()
+    this.#life.heard()
     const publisher = {
       description: `rtmp ${this.#remote.text}`,
       backup,
@@ -292,9 +263,7 @@ export class RtmpSession {
       mayPublish: valid,
     }
     this.#publishing = openPublish(this.#deps.registry, name, publisher, {
-      onFrame: () => {
-        this.#lastFrame = this.#deps.clock.monotonic()
-      },
+      onFrame: () => this.#life.heard(),
       onTrouble: (reason) =>
         this.#log.warn('rtmp publisher sends what is left out', { name, reason }),
     })
@@ -304,7 +273,8 @@ export class RtmpSession {
   }
 
   #play(command: RtmpCommand & { kind: 'play' }): void {
-    if (this.#state !== 'idle') throw new NearcastError('bad-request', `play while ${this.#state}`)
+    if (this.#life.state !== 'idle')
+      throw new NearcastError('bad-request', `play while ${this.#life.state}`)
     const path = joinStreamPath(this.#app ?? '', command.name)
     const source = this.#deps.openPlay(path)
     if (!source) {
@@ -318,7 +288,7 @@ export class RtmpSession {
   }
 
   #pause(paused: boolean): void {
-    if (!this.#player || (this.#state === 'paused') === paused) return
+    if (!this.#player || (this.#life.state === 'paused') === paused) return
     this.#to(paused ? 'paused' : 'playing', 'the player asked')
     if (paused) this.#player.pause()
     else this.#player.resume()
@@ -352,12 +322,12 @@ export class RtmpSession {
 
   /** All that goes out passes the queue: an answer must not come between the pieces of a frame. */
   #write(bytes: Buffer): void {
-    if (this.#state !== 'closed') this.#queue.send(bytes)
+    if (this.#life.state !== 'closed') this.#queue.send(bytes)
   }
 
   #fail(error: unknown): void {
     // What comes behind a refused command is dropped, readable or not: the client may still read why.
-    if (this.#state === 'closed') return
+    if (this.#life.state === 'closed') return
     const reason = describeError(error)
     if (!(error instanceof NearcastError) || error.code === 'internal') {
       this.close(reason, 'lost', 'error')
@@ -371,7 +341,7 @@ export class RtmpSession {
 
   /** A publisher whose stream was given to another: destroyed, because OBS shows LIVE on a half-closed socket. */
   #cut(reason: string): void {
-    if (this.#state === 'closed') return
+    if (this.#life.state === 'closed') return
     this.#deps.gate.displaced({ name: this.#name ?? '', backup: this.#backup }, this.address)
     this.#socket.write(writeStatus(STREAM_ID, 'error', 'NetStream.Publish.BadName', reason))
     this.close(reason, 'replaced')
@@ -395,7 +365,7 @@ export class RtmpSession {
 
   /** To `closed`, once: the stream it published ends, the stream it played is let go. */
   #leave(reason: string, end: StreamEnd, level: Severity): void {
-    if (this.#state === 'closed') return
+    if (this.#life.state === 'closed') return
     this.#to('closed', reason, level)
     this.#asking?.abort()
     this.#countDrops()
