@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { finish, forEntries, inTurns, type Steps } from '../../server/lib/in-turns.ts'
+import { finish, forEntries, inTurns, type Steps, Turns } from '../../server/lib/in-turns.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 const NEVER = new AbortController().signal
@@ -86,4 +86,18 @@ it('all entries are worked on once, in order', () => {
   expect(spans[0]).toBe(0)
   expect(spans.at(-1)).toBe(20_000)
   for (let i = 2; i < spans.length; i += 2) expect(spans[i]).toBe(spans[i - 1])
+})
+
+it('works that come one behind the other share their turns, though each alone is short', async () => {
+  let rounds = 0
+  let over = false
+  const turn = () => {
+    rounds += 1
+    if (!over) setImmediate(turn)
+  }
+  setImmediate(turn)
+  const turns = new Turns(slowClock(), NEVER)
+  for (let i = 0; i < 500; i += 1) expect(await turns.run(count(2, () => {}))).toBe(2)
+  over = true
+  expect(rounds).toBeGreaterThan(100)
 })

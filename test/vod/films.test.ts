@@ -71,6 +71,8 @@ describe('a stored film plays with the pictures, sounds and times of its source'
   it('pictures at uneven times', async () => {
     const uneven = ['-vf', 'select=not(mod(n\\,3))+not(mod(n\\,7))', '-fps_mode', 'vfr']
     await expectPlaysAs(await makeFilm({ extra: uneven, seconds: 6 }))
+    const fragments = { layout: 'fragmented', bframes: 3, gop: 40, seconds: 6 } as const
+    await expectPlaysAs(await makeFilm({ ...fragments, extra: uneven }))
   })
 
   it('offsets of 64 bits', async () => {

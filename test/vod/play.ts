@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readPlaylist } from '../../server/formats/m3u8/read-playlist.ts'
+import type { Origin } from '../../server/http/message.ts'
 import { collect } from '../../server/lib/bytes.ts'
 import { type Log, silentLog } from '../../server/lib/log.ts'
 import { Metrics } from '../../server/lib/metrics.ts'
@@ -70,7 +71,7 @@ export interface Answer {
 }
 
 export async function ask(
-  { origin }: Pick<Shelf, 'origin'>,
+  { origin }: { readonly origin: Origin },
   path: string,
   request: {
     readonly method?: string
