@@ -3,9 +3,11 @@ import type { ErrorData, HlsConfig } from 'hls.js'
 import { browserClock } from './clock.ts'
 import type { Engine, EngineOptions, LiveFacts } from './engine.ts'
 import { followLive, penaltyAfterPlaying, penaltyAfterStall } from './follow-live.ts'
-import type { NearcastVideo } from './media-element.ts'
-import { networkFailure, type SourceFailure } from './probe-source.ts'
+import { type HandOver, handOver } from './hand-over.ts'
 import { type HlsTracks, offerTracks } from './hls-tracks.ts'
+import type { NearcastVideo } from './media-element.ts'
+import { Opening } from './opening.ts'
+import { networkFailure, type SourceFailure } from './probe-source.ts'
 
 const TICK_MS = 200
 /** A jump needs this long to show what it did. */
@@ -49,16 +51,40 @@ const CONFIG: Partial<HlsConfig> = {
   playlistLoadPolicy: { default: patient(30) },
 }
 
-/** HLS over Media Source Extensions. hls.js is fetched when the first playlist is opened. */
+/**
+ * HLS over Media Source Extensions. The first picture is fetched by ourselves, because hls.js takes longer to start than the
+ * picture takes to come; then hls.js is fetched, and goes on with what is there.
+ */
 export async function openHls(
   video: NearcastVideo,
   options: EngineOptions,
 ): Promise<Engine | undefined> {
-  const { default: HlsPlayer } = await import('hls.js')
-  options.signal.throwIfAborted()
-  if (!HlsPlayer.isSupported()) return undefined
-  const config = { ...CONFIG, startPosition: options.startSeconds ?? -1 }
-  return new HlsEngine(HlsPlayer, new HlsPlayer(config), video, options)
+  const { src, startSeconds, signal, onEvent } = options
+  const media = video.nativeEl
+  const onReady = (live: boolean) => {
+    onEvent({ kind: 'live', live })
+    onEvent({ kind: 'ready' })
+  }
+  // Managed media sources are told by the browser when to append, which is hls.js's to obey.
+  const able = 'MediaSource' in self && !('ManagedMediaSource' in self)
+  const opening = able ? new Opening(media, { src, startSeconds, signal, onReady }) : undefined
+  try {
+    await opening?.picture()
+    signal.throwIfAborted()
+    const { default: HlsPlayer } = await import('hls.js')
+    signal.throwIfAborted()
+    if (!HlsPlayer.isSupported()) return undefined
+    const opened = opening?.opened
+    const handed = opening && opened && handOver(HlsPlayer, media, opening, opened)
+    if (!handed) opening?.close()
+    // 0 is where a film begins, and where a live stream is that has no picture yet.
+    const startPosition = (handed && media.currentTime) || (startSeconds ?? -1)
+    const hls = new HlsPlayer({ ...CONFIG, ...handed?.config, startPosition })
+    return new HlsEngine(HlsPlayer, hls, video, options, handed)
+  } catch (error) {
+    opening?.close()
+    throw error
+  }
 }
 
 class HlsEngine implements Engine {
@@ -66,6 +92,7 @@ class HlsEngine implements Engine {
   readonly #video: NearcastVideo
   readonly #options: EngineOptions
   readonly #tracks: HlsTracks
+  readonly #handed: HandOver | undefined
   readonly #undo: (() => void)[] = []
   readonly #openedAt = browserClock.monotonic()
   #known: boolean | undefined
@@ -78,14 +105,22 @@ class HlsEngine implements Engine {
   #repairs = 0
   #suspended = false
 
-  constructor(player: typeof Hls, hls: Hls, video: NearcastVideo, options: EngineOptions) {
+  constructor(
+    player: typeof Hls,
+    hls: Hls,
+    video: NearcastVideo,
+    options: EngineOptions,
+    handed: HandOver | undefined,
+  ) {
     this.#hls = hls
     this.#video = video
     this.#options = options
+    this.#handed = handed
     this.#tracks = offerTracks(hls, player.Events, video)
     this.#listen(player)
+    handed?.attach(hls)
     hls.loadSource(options.src)
-    hls.attachMedia(video.nativeEl)
+    if (!handed) hls.attachMedia(video.nativeEl)
   }
 
   live(): LiveFacts | undefined {
@@ -117,6 +152,7 @@ class HlsEngine implements Engine {
     for (const undo of this.#undo) undo()
     this.#tracks.close()
     this.#hls.destroy()
+    this.#handed?.close()
     this.#video.setStreamType('unknown', Number.NaN)
     this.#video.playbackRate = 1
   }
@@ -143,7 +179,10 @@ class HlsEngine implements Engine {
       const message = error.message.slice(0, 300)
       this.#repairOrFail(true, { kind: 'decode', code: 'media-error-3', message })
     })
-    this.#on('loadeddata', () => (hls.config.maxMaxBufferLength = MOST_SECONDS))
+    const fetchOn = () => (hls.config.maxMaxBufferLength = MOST_SECONDS)
+    this.#on('loadeddata', fetchOn)
+    // What was opened has had its picture, and a second `loadeddata` does not come.
+    if (this.#handed) fetchOn()
     this.#on('seeking', () => this.#onSeeking())
     this.#on('pause', () => this.#onPause())
     this.#undo.push(browserClock.every(TICK_MS, () => this.#tick()))

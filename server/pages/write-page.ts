@@ -102,7 +102,9 @@ function head({ target, base }: PageInput, title: string): Markup {
 }
 
 function document(input: PageInput, meta: Markup, style: Markup, body: Markup): string {
-  const preload = input.preload.map((path) => html`<link rel="modulepreload" href="${path}">\n`)
+  const preload = input.preload.map(
+    (path) => html`<link rel="preload" as="script" crossorigin href="${path}">\n`,
+  )
   // The playlist comes while the player's script is still being read: its XHR takes this answer over.
   const source = html`<link rel="preload" as="fetch" crossorigin href="${input.target.src}">\n`
   const links = html`${source}${join(preload)}<script type="module" src="/player.js"></script>\n${meta}`

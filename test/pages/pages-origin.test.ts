@@ -77,7 +77,9 @@ describe('pages', () => {
     expect(text).toContain(
       'value="http://tv.example:8080/vod/talks/One%20%26%20two.mp4/index.m3u8"',
     )
-    expect(text).toContain('<link rel="modulepreload" href="/player/hls.AbCdEf12.js">')
+    expect(text).toContain(
+      '<link rel="preload" as="script" crossorigin href="/player/hls.AbCdEf12.js">',
+    )
     expect(text).toContain(
       '<link rel="preload" as="fetch" crossorigin href="/vod/talks/One%20%26%20two.mp4/index.m3u8">',
     )
