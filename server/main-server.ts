@@ -6,7 +6,7 @@ import { systemClock } from './lib/clock.ts'
 import { describeError, NearcastError } from './lib/errors.ts'
 import { createLog, type Log } from './lib/log.ts'
 import { banner } from './main-banner.ts'
-import { type Running, startServer } from './main-start.ts'
+import type { Running } from './main-start.ts'
 
 const EXIT_FAILED = 1
 const EXIT_MISCONFIGURED = 2
@@ -31,7 +31,7 @@ export async function runServer(argv: readonly string[]): Promise<number> {
   const given = stop.then(() => systemClock.sleep(START_GRACE_MS)).then(() => undefined)
   let running: Running | undefined
   try {
-    running = await Promise.race([startServer(config, log), given])
+    running = await Promise.race([loadAndStart(config, log), given])
   } catch (error) {
     return fail(error)
   }
@@ -50,6 +50,12 @@ export async function runServer(argv: readonly string[]): Promise<number> {
   if ((await Promise.race([running.drain(), late])) === 'late')
     log.warn('cut what had not closed in time', { afterMs: DRAIN_MS })
   return 0
+}
+
+/** Most of the program is loaded only now: a mistake in the configuration is said at once, and a signal is heard meanwhile. */
+async function loadAndStart(config: Config, log: Log): Promise<Running> {
+  const { startServer } = await import('./main-start.ts')
+  return startServer(config, log)
 }
 
 /** Resolves at the first SIGTERM or SIGINT; a second one changes nothing. */
