@@ -101,10 +101,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
     // Before the disk tier: what rests there counts only under the rules that the parent has now.
     const parent =
       config.role === 'edge'
-        ? await openParent({ config, clock, log, metrics, version }, (seq) => {
-            if (workers) void workers.settled(seq).then(() => telling?.changed())
-            else telling?.changed()
-          })
+        ? await openParent({ config, clock, log, metrics, version }, () => telling?.changed())
         : undefined
     if (parent) closers.push(() => parent.close())
     resting = await openResting(config, { log, random, version, told: parent && toldBy(parent) })
@@ -174,6 +171,8 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
         onListening: (port) => {
           listeners['http'] = addressOf('http', config.http.host, port)
         },
+        // Also of one that took longer than a moment, or the parent would hear of it 15 s later.
+        onApplied: () => telling?.changed(),
       })
       doors.push(() => viewers.close(HTTP_GRACE_MS))
       workers = viewers.workers
@@ -235,7 +234,7 @@ export async function startServer(config: Config, log: Log): Promise<Running> {
 
 async function openParent(
   base: RemoteBase & { readonly config: Config },
-  onApplied: (seq: number) => void,
+  onApplied: () => void,
 ): Promise<Sources> {
   const { parent, edges } = base.config
   if (!parent) throw new NearcastError('config-invalid', 'parent: is missing')

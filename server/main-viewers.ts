@@ -20,6 +20,8 @@ export interface ViewersDeps extends Base {
   readonly workerCount: number
   /** The port that viewers are answered on; again when workers were gone and came back. */
   readonly onListening: (port: number) => void
+  /** Workers may have followed the changes further. */
+  readonly onApplied: () => void
 }
 
 /** Whatever answers viewers over HTTP. */
@@ -90,6 +92,7 @@ async function answerByWorkers(deps: ViewersDeps): Promise<Viewers> {
     log,
     metrics,
     onServing: deps.onListening,
+    onApplied: deps.onApplied,
   })
   const close = async (graceMs: number) => {
     // Viewers of workers still read from here while they drain.

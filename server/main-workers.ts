@@ -18,6 +18,8 @@ export interface WorkersDeps {
   readonly metrics: Metrics
   /** The port on which workers answer, whenever one of them begins to. */
   readonly onServing: (port: number) => void
+  /** A worker has followed the changes further, or serves no more: `seq` may be another one. */
+  readonly onApplied: () => void
 }
 
 /** The processes that answer viewers, and what they say of themselves, summed up. */
@@ -193,6 +195,7 @@ class WorkerPool implements Workers {
   #settle(): void {
     const seq = this.seq ?? Number.POSITIVE_INFINITY
     for (const one of this.#waiting) if (seq >= one.seq) one.done.resolve()
+    this.#deps.onApplied()
   }
 
   *#values(): Generator<MetricValue, void> {

@@ -41,6 +41,8 @@ class Fixture {
   readonly metrics = new Metrics()
   readonly processes: FakeWorker[] = []
   readonly ports: number[] = []
+  /** How far all of them were, each time that may have changed. */
+  readonly reached: (number | undefined)[] = []
   readonly workers: Workers
 
   constructor(count = 2) {
@@ -70,6 +72,7 @@ class Fixture {
       log: silentLog,
       metrics: this.metrics,
       onServing: (port) => this.ports.push(port),
+      onApplied: () => this.reached.push(this.workers.seq),
     })
   }
 
@@ -110,6 +113,18 @@ describe('workers', () => {
     const other = new Fixture()
     for (const at of [0, 1]) other.at(at).end('exit code 1')
     await other.workers.started
+  })
+
+  test('are heard of also when one of them takes long to follow a change', async () => {
+    const fixture = new Fixture()
+    for (const at of [0, 1]) fixture.at(at).serve(4)
+    const settled = fixture.workers.settled(5)
+    fixture.at(0).say({ kind: 'applied', seq: 5 })
+    await fixture.clock.advance(10_000)
+    await settled
+    expect(fixture.reached.at(-1)).toBe(4)
+    fixture.at(1).say({ kind: 'applied', seq: 5 })
+    expect(fixture.reached.at(-1)).toBe(5)
   })
 
   test('that die are replaced at once, then after longer and longer pauses', async () => {
