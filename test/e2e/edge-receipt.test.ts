@@ -34,32 +34,31 @@ async function invalidated(): Promise<string> {
   return (made.body as { id: string }).id
 }
 
-it.each([['0'], ['2']])('an edge with %s workers says what it has applied', async (workers) => {
-  await using _ = await startEdge(workers)
-  const id = await invalidated()
-  await expect
-    .poll(async () => (await origin.api('GET', `/invalidations/${id}`)).body, { timeout: 60_000 })
-    .toMatchObject({
-      status: 'completed',
-      edges: [
-        { id: 'home', state: 'applied' },
-        { id: 'perth', state: 'applied' },
-        { id: 'lima', state: 'unknown' },
-      ],
-    })
-})
-
-it('an edge that has followed all that it is told is up to date, also after a change of keys', async () => {
-  await using _ = await startEdge('0')
-  await invalidated()
-  expect((await origin.api('POST', '/keys', { name: 'stage' })).status).toBe(201)
-  await expect
-    .poll(async () => (await origin.api('GET', '/edges')).body, { timeout: 60_000 })
-    .toSatisfy((body: Edges) => {
-      const perth = body.edges.find(({ id }) => id === 'perth')
-      return perth?.seq === body.position.seq
-    })
-})
+it.each([['0'], ['2']])(
+  'an edge with %s workers says what it has applied, and is up to date, also after a change of keys',
+  async (workers) => {
+    await using _ = await startEdge(workers)
+    const id = await invalidated()
+    await expect
+      .poll(async () => (await origin.api('GET', `/invalidations/${id}`)).body, { timeout: 60_000 })
+      .toMatchObject({
+        status: 'completed',
+        edges: [
+          { id: 'home', state: 'applied' },
+          { id: 'perth', state: 'applied' },
+          { id: 'lima', state: 'unknown' },
+        ],
+      })
+    const key = await origin.api('POST', '/keys', { name: `stage-${workers}` })
+    expect(key.status).toBe(201)
+    await expect
+      .poll(async () => (await origin.api('GET', '/edges')).body, { timeout: 60_000 })
+      .toSatisfy((body: Edges) => {
+        const perth = body.edges.find(({ id: edge }) => edge === 'perth')
+        return perth?.seq === body.position.seq
+      })
+  },
+)
 
 it('an edge that has stopped is not waited for', async () => {
   const id = await invalidated()
