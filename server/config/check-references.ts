@@ -13,8 +13,12 @@ export function checkReferences(config: Config): readonly Problem[] {
     ...checkStores(config),
     ...checkPulls(config),
     ...config.distributions.flatMap((one, i) => checkDistribution(config, one, i)),
-    ...repeated(config.distributions, 'distributions'),
-    ...repeated(config.edges, 'edges'),
+    ...repeated(config.distributions, ['distributions'], 'id'),
+    ...repeated(config.edges, ['edges'], 'id'),
+    ...repeated(config.pulls, ['pulls'], 'name'),
+    ...repeated(config.srt.streams, ['srt', 'streams'], 'name'),
+    ...repeated(config.srt.streams, ['srt', 'streams'], 'port'),
+    ...checkSrt(config),
   ]
 }
 
@@ -105,14 +109,29 @@ function checkDistribution(
   )
 }
 
-function repeated(items: readonly { readonly id: string }[], key: string): readonly Problem[] {
-  const seen = new Set<string>()
-  return items.flatMap(({ id }, i) => {
-    if (!seen.has(id)) {
-      seen.add(id)
+/** Its callers are told the port, so it cannot be any free one. */
+function checkSrt({ srt }: Config): readonly Problem[] {
+  return srt.streams.flatMap(({ port }, i) =>
+    port === 0
+      ? [{ keys: ['srt', 'streams', i, 'port'], message: '0 is no port that a caller could name' }]
+      : [],
+  )
+}
+
+function repeated<Key extends string>(
+  items: readonly { readonly [name in Key]: string | number }[],
+  keys: readonly string[],
+  name: Key,
+): readonly Problem[] {
+  const seen = new Set<string | number>()
+  return items.flatMap((item, i) => {
+    const value = item[name]
+    if (!seen.has(value)) {
+      seen.add(value)
       return []
     }
-    return [{ keys: [key, i, 'id'], message: `"${id}" is there twice; each needs its own` }]
+    const shown = typeof value === 'number' ? value : `"${value}"`
+    return [{ keys: [...keys, i, name], message: `${shown} is there twice; each needs its own` }]
   })
 }
 

@@ -342,6 +342,18 @@ describe('a mistake is one line with where, key, value and cure', () => {
       'nearcast.yaml: edges[1].id: "a" is there twice; each needs its own',
     ],
     [
+      'srt: { streams: [{ name: a, port: 9000 }, { name: b, port: 9000 }] }',
+      'nearcast.yaml: srt.streams[1].port: 9000 is there twice; each needs its own',
+    ],
+    [
+      'srt: { streams: [{ name: a, port: 0 }] }',
+      'nearcast.yaml: srt.streams[0].port: 0 is no port that a caller could name',
+    ],
+    [
+      "pulls: [{ name: a, url: 'rtmp://a.test/x' }, { name: a, url: 'rtmp://b.test/x' }]",
+      'nearcast.yaml: pulls[1].name: "a" is there twice; each needs its own',
+    ],
+    [
       'role: edge',
       'nearcast.yaml: parent: is missing; role edge needs the address of its origin (NEARCAST_PARENT) and its token (NEARCAST_PARENT_TOKEN)',
     ],
