@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { Agent, get, type IncomingMessage } from 'node:http'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -233,11 +234,14 @@ describe('two workers on one port', () => {
 })
 
 it('ends with exit code 1 and the number when the port of its workers is taken', async () => {
-  await using first = await startServer()
-  const port = new URL(first.http).port
-  const env = { NEARCAST_HTTP_WORKERS: '2', NEARCAST_HTTP_PORT: port }
+  const other = createServer().listen(0)
+  await once(other, 'listening')
+  const address = other.address()
+  const port = typeof address === 'object' ? address?.port : undefined
+  const env = { NEARCAST_HTTP_WORKERS: '2', NEARCAST_HTTP_PORT: `${port}` }
   await expect(startServer({ env })).rejects.toMatchObject({
     code: 1,
     output: expect.stringContaining(`port ${port} is in use`),
   })
+  other.close()
 })
