@@ -74,10 +74,10 @@ export class Turns {
   }
 }
 
-/** One turn each round of the event loop, however many works go on. */
 const waiting: (() => void)[] = []
 
-function nextTurn(): Promise<void> {
+/** One turn each round of the event loop, however many works go on. */
+export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     if (waiting.push(resolve) === 1) setImmediate(letOneGo)
   })

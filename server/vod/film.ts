@@ -196,8 +196,8 @@ function* toRendition(
 
 const SEGMENTS_A_STEP = 256
 const SEGMENT_SAMPLES_MAX = 65_536
-/** An mdat with a size field of 32 bits holds no more, and no player wants it. */
-const SEGMENT_BYTES_MAX = 2 ** 31
+/** A trun's data offset, a signed number of 32 bits, counts from the moof, which has 5 MB at most (ISO/IEC 14496-12 §8.8.8). */
+const SEGMENT_BYTES_MAX = 2 ** 31 - 16 * 1024 * 1024
 
 function checkSamples(parts: readonly RenditionPart[]): void {
   for (const { firstSamples } of parts) {

@@ -245,8 +245,10 @@ function decodeTimes(
   { scale, decodeOffset, preroll }: Timing,
   span: SampleSpan,
   from: number,
-): readonly number[] {
-  const decodes = Array.from(span.times, (time) => time * scale + decodeOffset)
+): Float64Array {
+  const decodes = new Float64Array(span.times.length)
+  for (let i = 0; i < decodes.length; i += 1)
+    decodes[i] = (span.times[i] ?? 0) * scale + decodeOffset
   const anchor = (preroll?.before ?? 0) - from
   const at = decodes[anchor]
   if (anchor > 0 && at !== undefined) {

@@ -107,12 +107,22 @@ function framingOf(
   const lengthSize = nalLengthSize(tracks)
   const codec = tracks[0]?.codec
   if (lengthSize === undefined || (codec !== 'avc' && codec !== 'hevc')) return undefined
-  const order = Array.from(offsets.keys())
-  const rises = offsets.every((offset, i) => offset >= (offsets[i - 1] ?? 0))
-  if (!rises) order.sort((a, b) => (offsets[a] ?? 0) - (offsets[b] ?? 0))
-  const starts = Float64Array.from(order, (i) => offsets[i] ?? 0)
-  const ends = Float64Array.from(order, (i) => (offsets[i] ?? 0) + (sizes[i] ?? 0))
-  return { codec, lengthSize, starts, ends }
+  const count = offsets.length
+  const ends = new Float64Array(count)
+  let rises = true
+  for (let i = 0; i < count; i += 1) {
+    ends[i] = (offsets[i] ?? 0) + (sizes[i] ?? 0)
+    if (i > 0 && (offsets[i] ?? 0) < (offsets[i - 1] ?? 0)) rises = false
+  }
+  if (rises) return { codec, lengthSize, starts: offsets, ends }
+  const order = Array.from({ length: count }, (_, i) => i)
+  order.sort((a, b) => (offsets[a] ?? 0) - (offsets[b] ?? 0))
+  return {
+    codec,
+    lengthSize,
+    starts: Float64Array.from(order, (i) => offsets[i] ?? 0),
+    ends: Float64Array.from(order, (i) => ends[i] ?? 0),
+  }
 }
 
 /** The fields of tfdt and trun. Only tables that contradict themselves give more. */

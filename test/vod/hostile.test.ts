@@ -296,3 +296,24 @@ describe('sample tables', () => {
     })
   }
 })
+
+it('a segment whose last place no field of its header can name is refused with the film', async () => {
+  // 63 samples of one place, together a byte short of 2^31, and one more behind them.
+  const size = 34_087_042
+  const places = Array.from({ length: 64 }, () => FTYP.length + 8)
+  const tables = [
+    fullBox('stts', 0, 0, u32(1, 64, 40)),
+    fullBox('stss', 0, 0, u32(1, 1)),
+    fullBox('stsc', 0, 0, u32(1, 1, 1, 1)),
+    fullBox('stsz', 0, 0, u32(0, 64, ...Array<number>(63).fill(size), 1)),
+    fullBox('stco', 0, 0, u32(64, ...places)),
+  ]
+  const film = Buffer.concat([FTYP, box('mdat', Buffer.alloc(size)), await moovWith(tables)])
+  const shelf = await shelfWith({ film })
+  const { status, text } = await ask(shelf, '/vod/film/index.m3u8')
+  const version = /[0-9a-f]{16}/.exec(text)?.[0]
+  const segment = status === 200 && (await ask(shelf, `/vod/film/${version}/main-0.m4s`, HEAD))
+  expect([status, segment, text]).toEqual([415, false, expect.stringContaining('key frames')])
+})
+
+const HEAD = { method: 'HEAD' }
