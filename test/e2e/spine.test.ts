@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import { copyFile, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -9,6 +10,8 @@ import { makeFilm } from '../support/media.ts'
 import { type FfmpegRun, publishPicture } from '../support/publish-picture.ts'
 import { startServer, type TestServer } from '../support/server.ts'
 
+const require = createRequire(import.meta.url)
+const MPEGTS = require.resolve('mpegts.js')
 const ONE_WAY_MS = 50
 let media: string
 let origin: TestServer
@@ -58,6 +61,32 @@ it('waits at the watch page until the publisher comes, and then shows the pictur
 it('shows live through the second process, 100 ms away', async () => {
   const { page, complaints } = await openPage(`${edge.http}/embed/live/main`)
   await untilMoving(page)
+  expect(complaints).toEqual([])
+  await page.context().close()
+})
+
+it.each([
+  ['this process', () => origin, () => edge],
+  ['an edge elsewhere', () => edge, () => origin],
+])('mpegts.js plays HTTP-FLV from %s on a page of another site', async (_, server, site) => {
+  const url = `${server().http}/live/main.flv`
+  const { page, complaints } = await openPage(`${site().http}/player.js`)
+  await page.setContent('<video muted></video>')
+  await page.addScriptTag({ path: MPEGTS })
+  // What runs in the page is text: mpegts.js is a global there.
+  await page.evaluate(`(() => {
+    const player = mpegts.createPlayer({ type: 'flv', isLive: true, url: ${JSON.stringify(url)} })
+    player.attachMediaElement(document.querySelector('video'))
+    player.load()
+    player.play()
+  })()`)
+  await page.waitForFunction(() => {
+    const video = document.querySelector('video')
+    const played = video?.played
+    return video !== null && video.videoWidth === 320 && (played?.length ?? 0) > 0
+      ? video.currentTime - (played?.start(0) ?? 0) > 1
+      : false
+  })
   expect(complaints).toEqual([])
   await page.context().close()
 })
