@@ -28,6 +28,11 @@ const SAMPLE_BYTES_LEAST = 8
 /** Of a file however small. */
 const SAMPLES_LEAST = 65_536
 
+/** When they are put together the largest column is there twice, and it may be all of them. */
+const TABLES_TWICE = 2
+/** Four bytes of a moof, a duration, become a size, a run and a key: 24 of a table. */
+const TABLE_BYTES_A_BYTE = 6
+
 export interface FragmentReading {
   readonly limits: { readonly fragmentSamples: number; readonly fragmentBytes: number }
   readonly share: MemoryShare
@@ -134,7 +139,7 @@ class FragmentWalk {
   *#addFragment(at: number, size: number): Steps<boolean | Wanted> {
     if (size > MOOF_BYTES_MAX) throw new NearcastError('media-broken', `a moof of ${size} bytes`)
     if (at + size > this.#window.info.size) return false
-    this.#reserve(this.#collector.bytes + size)
+    this.#reserve(this.#collector.bytes * TABLES_TWICE + size * (1 + TABLE_BYTES_A_BYTE))
     const bytes = this.#window.have(at, size)
     if (bytes === undefined) return { start: at, length: size, ahead: 0 }
     const [moof] = readBoxes(bytes)

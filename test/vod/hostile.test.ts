@@ -222,6 +222,39 @@ describe('the memory of films that are being opened', () => {
     expect(shelf.loadBytes).toBe(0)
   })
 
+  it('is reserved for the tables of fragments before they grow, and for putting them together', async () => {
+    const samples = 400_000
+    const durations = Buffer.alloc(samples * 4)
+    for (let i = 0; i < samples; i += 1) durations.writeUInt32BE(40 + (i % 2), i * 4)
+    const header = fullBox('tfhd', 0, 0x20010, u32(1, 1))
+    const moof = box(
+      'moof',
+      box('traf', header, fullBox('trun', 0, 0x100, u32(samples), durations)),
+    )
+    const extend = box('mvex', fullBox('trex', 0, 0, u32(1, 1, 0, 0, 0)))
+    const start = Buffer.concat([FTYP, await moovWith(NO_SAMPLES, extend), moof])
+    const film = Buffer.concat([start, box('mdat', Buffer.alloc(8 * samples))])
+    const clock = new FakeClock()
+    const store = openMemoryStore({ clock })
+    await store.write('film', film, { signal: NEVER })
+    const shelf = new FilmShelf({
+      store,
+      clock,
+      log: silentLog,
+      maxBytes: 2 ** 30,
+      onLoad: () => {},
+    })
+    let most = 0
+    clock.monotonic = () => {
+      most = Math.max(most, shelf.loadBytes)
+      return 0
+    }
+    const { indexBytes } = await shelf.current('film', NEVER)
+    expect(indexBytes).toBeGreaterThan(16 * samples)
+    expect(most).toBeGreaterThan(indexBytes)
+    expect(shelf.loadBytes).toBe(0)
+  })
+
   it('is given back by a film that is refused', async () => {
     const store = openMemoryStore({ clock: new FakeClock() })
     await store.write('film', Buffer.concat([FTYP, box('moov', Buffer.alloc(99))]), {

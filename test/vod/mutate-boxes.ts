@@ -115,7 +115,21 @@ export const mutation: fc.Arbitrary<Mutation> = fc.record({
 function wayNames(): (keyof typeof WAYS)[] {
   // Numbers inside boxes are what most is made of.
   const names: (keyof typeof WAYS)[] = ['word', 'word', 'word', 'entries', 'entries', 'table']
-  return [...names, 'claim', 'large', 'rename', 'remove', 'repeat', 'swap', 'move', 'cut', 'grow']
+  return [
+    ...names,
+    'wide',
+    'wide',
+    'version',
+    'claim',
+    'large',
+    'rename',
+    'remove',
+    'repeat',
+    'swap',
+    'move',
+    'cut',
+    'grow',
+  ]
 }
 
 const WAYS = {
@@ -123,6 +137,18 @@ const WAYS = {
   word({ node }: Place, { at, value }: Mutation) {
     const words = Math.floor(node.body.length / 4)
     if (words > 0) node.body.writeUInt32BE(value, (at % words) * 4)
+  },
+  /** One number of 64 bits of it. */
+  wide({ node }: Place, { at, value, second }: Mutation) {
+    const words = Math.floor(node.body.length / 4) - 1
+    if (words < 1) return
+    node.body.writeUInt32BE(value, (at % words) * 4)
+    node.body.writeUInt32BE(second, (at % words) * 4 + 4)
+  },
+  /** Its version and flags. */
+  version({ node }: Place, { value, times }: Mutation) {
+    if (node.body.length >= 4 && node.type !== 'mdat')
+      node.body.writeUInt32BE((times % 3) * 0x100_0000 + (value & 0xfffff), 0)
   },
   /** All numbers from one on, or each second of them. */
   entries({ node }: Place, { at, value, second, times }: Mutation) {
