@@ -115,7 +115,9 @@ export class Controls {
     stage.dataset['look'] = card?.look ?? 'none'
     stage.toggleAttribute('data-picture', 'dropped' in state && state.dropped)
     toggle(this.find('.spinner'), spinner)
-    text(this.find('.sentence'), card?.sentence ?? '')
+    // The first text of a page costs as much as the first picture: it waits until somebody waits.
+    const early = state.kind === 'loading' && !snapshot.slow
+    text(this.find('.sentence'), early ? '' : (card?.sentence ?? ''))
     text(this.find('.detail'), card?.detail ?? '')
     const act = this.find('.act')
     toggle(act, card?.action !== undefined && card.look !== 'play')

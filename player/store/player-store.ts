@@ -24,10 +24,13 @@ export interface Snapshot {
   readonly needsUnmute: boolean
   /** The picture stands still and should move. */
   readonly buffering: boolean
+  /** Opening it takes so long that the viewer wants to know. */
+  readonly slow: boolean
 }
 
 const TICK_MS = 250
 const BUFFERING_MS = 400
+const SLOW_MS = 400
 /** For so long a publisher that went away is expected back at any moment. */
 const DROP_MS = 60_000
 /** A paused live stream is not fetched for longer than this. */
@@ -66,6 +69,7 @@ export class PlayerStore {
   #needsUnmute = false
   #position = 0
   #failedAt = 0
+  #unloadedAt = browserClock.monotonic()
   #pausedMs = 0
   #smoothMs = 0
 
@@ -90,6 +94,7 @@ export class PlayerStore {
       liveFacts: this.#engine?.live(),
       needsUnmute: this.#needsUnmute && this.#video.nativeEl.muted,
       buffering: facts.stalledMs > BUFFERING_MS,
+      slow: browserClock.monotonic() - this.#unloadedAt > SLOW_MS,
     }
   }
 
@@ -156,6 +161,7 @@ export class PlayerStore {
   }
 
   #unload(): void {
+    this.#unloadedAt = browserClock.monotonic()
     this.#abort.abort()
     this.#abort = new AbortController()
     this.#cancelTimer()
