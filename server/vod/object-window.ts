@@ -101,6 +101,11 @@ export class ObjectWindow {
   }
 
   async #read(start: number, end: number): Promise<Uint8Array> {
+    if (end - start > LONG_BYTES) {
+      const whole = Buffer.allocUnsafeSlow(end - start)
+      await this.#readInto(whole, start)
+      return whole
+    }
     const bytes = await collect(await this.#open(start, end), end - start)
     if (bytes.length !== end - start) throw this.#failure(bytes.length, end - start)
     return bytes

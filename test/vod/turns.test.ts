@@ -94,6 +94,17 @@ describe('a film is opened with a stop every few thousand entries', () => {
     })
   }
 
+  it('and megabytes that are read ahead are put into their place in pieces', async () => {
+    const film = await oneSegment(1000, 10)
+    const at = film.lastIndexOf('moov') - 4
+    const free = box('free', Buffer.alloc(5_000_000))
+    const boxes = [film.subarray(0, at), free, film.subarray(at), free, free]
+    const shelf = await shelfWith({ film: Buffer.concat(boxes) })
+    const { stops, answer } = await stopsOf(shelf, '/vod/film/index.m3u8')
+    expect(answer.status).toBe(200)
+    expect(stops).toBeGreaterThan(100)
+  })
+
   it('and no box of its index is looked through that has thousands of others', async () => {
     const boxes = Array<Buffer>(5000).fill(box('free'))
     const film = Buffer.concat([FTYP, await moovWith([...NO_SAMPLES, ...boxes])])
