@@ -9,7 +9,11 @@ const LAST_PIECE_MS = 3000
 /** More than this is not kept for a timestamp that does not come. Bytes. */
 const FIRST_MOST = 4_000_000
 
-export interface FeedEvents {
+export interface FeedOptions {
+  /** A piece is appended when all of it is there: with picture and sound one behind the other nothing is shown before. */
+  readonly whole: boolean
+  /** Waited for after the first piece: what comes second takes network and processor from the first picture. */
+  readonly between: Promise<unknown> | undefined
   /** The init section. */
   readonly onInit: (bytes: Uint8Array) => void
   /** What has come of the first piece; the offset of its timestamps in seconds, or undefined while that is too little. */
@@ -19,7 +23,7 @@ export interface FeedEvents {
 /** Fetches the pieces of one rendition in order, appends them as they arrive, and goes on with what a live one gets. */
 export class Feed {
   readonly #list: MediaList
-  readonly #events: FeedEvents
+  readonly #options: FeedOptions
   readonly #signal: AbortSignal
   readonly #stopping = new AbortController()
   readonly #queue: { readonly piece: Piece; response?: Promise<Response> }[]
@@ -30,13 +34,19 @@ export class Feed {
   #buffer: SourceBuffer | undefined
   #running: Promise<void> = Promise.resolve()
   #placed = false
+  #held: Uint8Array = new Uint8Array()
   #stopped = false
   #inPiece = false
 
-  constructor(list: MediaList, pieces: readonly Piece[], signal: AbortSignal, events: FeedEvents) {
+  constructor(
+    list: MediaList,
+    pieces: readonly Piece[],
+    signal: AbortSignal,
+    options: FeedOptions,
+  ) {
     this.#list = list
     this.#signal = AbortSignal.any([signal, this.#stopping.signal])
-    this.#events = events
+    this.#options = options
     this.#queue = pieces.map((piece) => ({ piece }))
     this.failed = new Promise((resolve) => (this.#fail = resolve))
   }
@@ -71,7 +81,7 @@ export class Feed {
 
   async #run(buffer: SourceBuffer): Promise<void> {
     const init = await readAll((await this.#init) ?? Response.error())
-    this.#events.onInit(init)
+    this.#options.onInit(init)
     await this.#append(buffer, init)
     let { next } = this.#list
     for (;;) {
@@ -81,6 +91,7 @@ export class Feed {
         this.#askAhead()
         await this.#appendPiece(buffer, response)
         this.#inPiece = false
+        await this.#between()
         if (this.#stopped) return
       }
       if (!next) return
@@ -96,30 +107,40 @@ export class Feed {
     }
   }
 
-  /** Playing begins before the piece is whole. */
+  async #between(): Promise<void> {
+    if (this.#queue.length === 0) return
+    const cut = new Promise((resolve) => this.#signal.addEventListener('abort', resolve))
+    await Promise.race([this.#options.between, cut])
+  }
+
   async #appendPiece(buffer: SourceBuffer, response: Response): Promise<void> {
     if (!response.body) throw new Error('no body')
-    const reader = response.body.getReader()
-    let held: Uint8Array = new Uint8Array()
-    for (;;) {
-      const { done, value } = await reader.read()
-      if (done) break
-      if (this.#placed) {
-        await this.#append(buffer, value)
-        continue
-      }
-      held = concat(held, value)
-      const offset = await this.#events.onFirst(held)
-      if (offset === undefined) {
-        if (held.length > FIRST_MOST) throw new Error('no timestamp')
-        continue
-      }
-      this.#placed = true
-      buffer.timestampOffset = offset
-      await this.#append(buffer, held)
-      held = new Uint8Array()
+    if (this.#options.whole) {
+      await this.#appendBytes(buffer, await readAll(response))
+      return
     }
-    if (held.length > 0) throw new Error('no timestamp')
+    // Playing begins before the piece is whole.
+    const reader = response.body.getReader()
+    for (let read = await reader.read(); !read.done; read = await reader.read())
+      await this.#appendBytes(buffer, read.value)
+  }
+
+  /** The first bytes wait for the timestamp in them. */
+  async #appendBytes(buffer: SourceBuffer, bytes: Uint8Array): Promise<void> {
+    if (this.#placed) {
+      await this.#append(buffer, bytes)
+      return
+    }
+    this.#held = concat(this.#held, bytes)
+    const offset = await this.#options.onFirst(this.#held)
+    if (offset === undefined) {
+      if (this.#held.length > FIRST_MOST) throw new Error('no timestamp')
+      return
+    }
+    this.#placed = true
+    buffer.timestampOffset = offset
+    await this.#append(buffer, this.#held)
+    this.#held = new Uint8Array()
   }
 
   #askAhead(): void {

@@ -153,7 +153,12 @@ export class Opening {
     let timescales: ReadonlyMap<number, number> = new Map()
     let settle: (offset: number) => void = () => {}
     const offset = new Promise<number>((resolve) => (settle = resolve))
+    // Of a film enough is there for a picture, and for a second after it.
+    const enough = !video.live && first.end > position + 1
+    const between = enough ? until(this.#video, 'loadeddata') : undefined
     const picture = new Feed(video, pieces, signal, {
+      whole: !audio,
+      between,
       onInit: (bytes) => (timescales = readTimescales(bytes)),
       onFirst: (bytes) => {
         const start = readStart(bytes, timescales)
@@ -168,6 +173,8 @@ export class Opening {
     const feeds = [picture]
     if (audio && soundPieces) {
       const sound = new Feed(audio, soundPieces, signal, {
+        whole: false,
+        between,
         onInit: () => {},
         onFirst: () => offset,
       })
@@ -204,6 +211,10 @@ export class Opening {
       for (const feed of this.#feeds) void feed.failed.then(done(false))
     })
   }
+}
+
+function until(target: EventTarget, type: string): Promise<unknown> {
+  return new Promise((resolve) => target.addEventListener(type, resolve, { once: true }))
 }
 
 /** All that a live playlist has from `position` on; of a film the beginning. */
