@@ -62,7 +62,7 @@ describe('the first picture', () => {
     server.answers.set(path, { status: 200, type, body: cut })
     const { page } = await openPage('about:blank')
     const held = hold(page)
-    await page.goto(`${server.url}/embed/vod/film.mp4?autoplay=muted`)
+    await page.goto(pageOf(FILM))
     const hls = await held
     expect(server.asked.some((asked) => asked.endsWith('.m4s'))).toBe(false)
     await hls.continue()
@@ -119,11 +119,30 @@ describe('the first picture', () => {
   })
 })
 
-/** The first request for hls.js, which waits until it is continued. */
-function hold(page: Page): Promise<Route> {
+/** Requests for hls.js wait, from the first one, until it is let go. */
+function hold(page: Page): Promise<{ continue(): Promise<void> }> {
+  const waiting: Route[] = []
+  let released = false
   return new Promise((resolve) => {
-    void page.route(HLS_JS, resolve, { times: 1 })
+    void page.route(HLS_JS, async (route) => {
+      if (released) await route.continue()
+      else waiting.push(route)
+      resolve({
+        continue: async () => {
+          released = true
+          await Promise.all(waiting.map((one) => one.continue()))
+        },
+      })
+    })
   })
+}
+
+/** A page of somebody's that asks for hls.js only when the player does. */
+function pageOf(src: string): string {
+  const script = '<script type="module" src="/player.js"></script>'
+  const body = `<!doctype html>${script}<nearcast-player src="${src}" autoplay></nearcast-player>`
+  server.answers.set('/page.html', { status: 200, body })
+  return `${server.url}/page.html`
 }
 
 async function untilTime(page: Page, seconds: number): Promise<void> {
