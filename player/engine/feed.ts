@@ -69,10 +69,10 @@ export class Feed {
   }
 
   /** Nothing is appended any more when this settles. */
-  async stop(): Promise<void> {
+  async stop(atOnce: boolean): Promise<void> {
     this.#stopped = true
     const cut = () => this.#stopping.abort()
-    if (!this.#inPiece) cut()
+    if (atOnce || !this.#inPiece) cut()
     const cancel = browserClock.after(LAST_PIECE_MS, cut)
     await this.#running
     cancel()

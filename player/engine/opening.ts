@@ -9,6 +9,8 @@ import { SharedSource } from './shared-source.ts'
 const PATIENCE_MS = 15_000
 /** Of a film so much is fetched here, if hls.js takes long to come. Seconds. */
 const FILM_SECONDS = 12
+/** The browser begins up to a picture beside the place that was asked for. */
+const OWN_SEEK_SECONDS = 0.5
 /** A picture that is decoded is shown by then; in a page that nobody looks at it never is. */
 const SHOWN_MS = 250
 
@@ -49,6 +51,8 @@ export class Opening {
   #source: MediaSource | undefined
   #start: TrackStart | undefined
   #objectUrl = ''
+  /** The viewer has gone elsewhere: what is on its way here is of no use. */
+  #left = false
 
   constructor(video: HTMLVideoElement, options: OpeningOptions) {
     this.#video = video
@@ -65,8 +69,8 @@ export class Opening {
       const plan = await this.#plan()
       if (!plan) return false
       await this.#open(plan)
-      const there = await this.#untilPicture(signal)
-      if (there) await this.#untilShown()
+      const there = await this.#untilPicture(plan.position, signal)
+      if (there && !this.#left) await this.#untilShown()
       return there
     } catch {
       return false
@@ -94,7 +98,7 @@ export class Opening {
 
   /** Stops feeding. False when what was made is of no use any more. */
   async release(): Promise<boolean> {
-    await Promise.all(this.#feeds.map((feed) => feed.stop()))
+    await Promise.all(this.#feeds.map((feed) => feed.stop(this.#left)))
     this.#abort.abort()
     try {
       for (const { buffer } of this.#feeds) {
@@ -200,13 +204,20 @@ export class Opening {
     })
   }
 
-  #untilPicture(signal: AbortSignal): Promise<boolean> {
+  /** Or until the viewer wants another one, which is hls.js's to fetch. */
+  #untilPicture(position: number, signal: AbortSignal): Promise<boolean> {
     const video = this.#video
     return new Promise((resolve) => {
       const done = (there: boolean) => () => resolve(there)
       if (video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA) resolve(true)
       video.addEventListener('loadeddata', done(true), { once: true, signal })
       video.addEventListener('error', done(false), { once: true, signal })
+      const onSeeking = () => {
+        if (Math.abs(video.currentTime - position) < OWN_SEEK_SECONDS) return
+        this.#left = true
+        resolve(true)
+      }
+      video.addEventListener('seeking', onSeeking, { signal })
       signal.addEventListener('abort', done(false))
       for (const feed of this.#feeds) void feed.failed.then(done(false))
     })

@@ -51,6 +51,23 @@ describe('the first picture', () => {
     await page.context().close()
   })
 
+  it('is not waited for by a viewer who goes elsewhere before it is there', async () => {
+    const { page } = await openPage('about:blank')
+    await page.clock.install()
+    await page.route('**/s0.m4s', () => {}, { times: 1 })
+    await page.goto(`${server.url}/embed/vod/film.mp4?autoplay=muted`)
+    await page.waitForFunction(() => document.querySelector('nearcast-player')?.media.readyState)
+    // By the clock of the page no time passes, so nothing but the seek can be the reason.
+    await page.clock.pauseAt(Date.now() + 1000)
+    const asked = page.waitForRequest('**/s2.m4s')
+    await page.evaluate(() => {
+      const player = document.querySelector('nearcast-player')
+      if (player) player.currentTime = 5
+    })
+    await asked
+    await page.context().close()
+  })
+
   it.each([
     ['is cut by a discontinuity', '#EXT-X-DISCONTINUITY\n'],
     ['has ranges of one file', '#EXT-X-BYTERANGE:100000000@0\n'],
